@@ -1,0 +1,3 @@
+//! A template service that meets a cache stampede, and what defeats one.
+
+pub mod singleflight;

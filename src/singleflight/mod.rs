@@ -1,0 +1,1 @@
+//! One load per key, shared by everyone who asks meanwhile.
