@@ -1,2 +1,53 @@
-//! The binary.
-fn main() {}
+//! The binary: settings, build, run until a signal.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use stampede::app::{App, StartError};
+use stampede::config::{self, Command, Config, Problems};
+use stampede::signals::Signals;
+use stampede::{healthcheck, telemetry};
+use tokio::net::TcpListener;
+use tracing::error;
+
+const WRONG_SETTING: u8 = 2;
+
+fn main() -> ExitCode {
+    match config::command() {
+        Ok(Command::Serve(config)) => serve(&config),
+        Ok(Command::Healthcheck(config)) if healthcheck::is_healthy(config.http_addr) => ExitCode::SUCCESS,
+        Ok(Command::Healthcheck(_)) => ExitCode::FAILURE,
+        Ok(Command::Print(text)) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(problems) => refuse(&problems),
+    }
+}
+
+#[tokio::main]
+async fn serve(config: &Config) -> ExitCode {
+    telemetry::start(config.log_format, &config.log_filter);
+    match start(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StartError::Settings(problems)) => refuse(&problems),
+        Err(StartError::Io(error)) => {
+            error!(address = %config.http_addr, %error, "cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Listens first, so that nothing else is started when the address is taken; callers wait in the backlog meanwhile.
+async fn start(config: &Config) -> Result<(), StartError> {
+    let signals = Signals::listen()?;
+    let listener = TcpListener::bind(config.http_addr).await?;
+    let app = App::build(config).await?;
+    app.serve(listener, signals.shutdown()).await?;
+    Ok(())
+}
+
+fn refuse(problems: &Problems) -> ExitCode {
+    eprint!("stampede: settings that cannot be used:\n{problems}");
+    ExitCode::from(WRONG_SETTING)
+}

@@ -1,0 +1,127 @@
+//! [`Entry`]: an answer and how long it holds, wherever it is kept.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use crate::template::Template;
+
+/// A point in time in milliseconds since the Unix epoch: what processes that share a Redis can agree on.
+///
+/// It follows the system clock, so a clock that is set back lengthens the life of what is already kept; Redis' own
+/// TTL bounds that for everything in Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The system clock's time.
+    pub fn now() -> Self {
+        let since_epoch = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The time that passed since an earlier moment; zero if it is not earlier.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment this much later.
+    pub fn after(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+/// What is known of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// It exists.
+    Template(Body),
+    /// There is no such template.
+    Absent,
+}
+
+/// A template as its answer's bytes, serialised once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// [`Template::version`], from which the entity tag is made.
+    pub version: i64,
+    /// The JSON.
+    pub json: Bytes,
+}
+
+/// What is known of a template, since when, and until when that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What is known.
+    pub content: Content,
+    /// When the database said so.
+    pub stored_at: Moment,
+    /// When its TTL ends.
+    pub expires_at: Moment,
+}
+
+impl Entry {
+    /// What the database has just said, for as long as `ttl`.
+    pub fn new(row: Option<Template>, now: Moment, ttl: Duration) -> Self {
+        let content = match row {
+            Some(template) => Content::Template(Body {
+                version: template.version,
+                json: template.to_json().into(),
+            }),
+            None => Content::Absent,
+        };
+        Self {
+            content,
+            stored_at: now,
+            expires_at: now.after(ttl),
+        }
+    }
+
+    /// Whether its TTL still lasts.
+    pub fn is_fresh(&self, now: Moment) -> bool {
+        now < self.expires_at
+    }
+
+    /// How old it is.
+    pub fn age(&self, now: Moment) -> Duration {
+        now.since(self.stored_at)
+    }
+
+    /// Whole seconds that are left of its TTL, rounded down; negative once it is over.
+    pub fn seconds_left(&self, now: Moment) -> i64 {
+        let seconds = |milliseconds: u64| i64::try_from(milliseconds).unwrap_or(i64::MAX);
+        if self.is_fresh(now) {
+            seconds((self.expires_at.0 - now.0) / 1000)
+        } else {
+            -seconds((now.0 - self.expires_at.0).div_ceil(1000))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn absent(stored_at: u64, ttl_ms: u64) -> Entry {
+        Entry::new(None, Moment(stored_at), Duration::from_millis(ttl_ms))
+    }
+
+    #[test]
+    fn an_entry_is_fresh_until_its_ttl_ends() {
+        let entry = absent(1_000, 500);
+        assert!(entry.is_fresh(Moment(1_499)));
+        assert!(!entry.is_fresh(Moment(1_500)));
+    }
+
+    #[test]
+    fn what_is_left_is_rounded_down_so_that_nothing_is_promised_for_too_long() {
+        let entry = absent(0, 30_000);
+        let left = [0, 1, 29_500, 30_001, 42_000].map(|now| entry.seconds_left(Moment(now)));
+        assert_eq!(left, [30, 29, 0, -1, -12]);
+    }
+}

@@ -1,0 +1,336 @@
+//! [`Slot`]: at most one Redis connection, and only one that has proved itself.
+//!
+//! A connection is installed after a PING was answered in time. It is dropped on any error of the connection, or
+//! after three time-outs in a row, where calls that ran at the same time count once. One background task dials again,
+//! with growing, jittered pauses. No call ever waits for a dial: with an empty slot it fails at once.
+//!
+//! So the slot is the circuit breaker too: closed, open and half-open are "installed", "empty" and "being proved".
+//! While a connection is installed the same task sends a PING each second, so that a dead one is found, and
+//! `cache_up` is true, without traffic as well.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, Value};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::metrics::Metrics;
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No answer in time.
+    Timeout,
+    /// There is no connection, or it broke.
+    Unavailable,
+    /// The server answered with an error.
+    Server(RedisError),
+}
+
+/// At most one connection, looked after in the background until the slot is dropped.
+pub(super) struct Slot {
+    shared: Arc<Shared>,
+    keeper: AbortHandle,
+}
+
+struct Shared {
+    installed: ArcSwapOption<Connection>,
+    timeout: Duration,
+    emptied: Notify,
+    tried: Notify,
+    metrics: Arc<Metrics>,
+}
+
+struct Connection {
+    commands: MultiplexedConnection,
+    silence: Silence,
+}
+
+impl Slot {
+    /// Starts to dial, and waits for the first attempt to end, well or not.
+    pub(super) async fn open(client: Client, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        let shared = Arc::new(Shared {
+            installed: ArcSwapOption::empty(),
+            timeout,
+            emptied: Notify::new(),
+            tried: Notify::new(),
+            metrics,
+        });
+        let first_attempt = shared.tried.notified();
+        let keeper = tokio::spawn(keep(Arc::clone(&shared), client)).abort_handle();
+        first_attempt.await;
+        Self {
+            keeper,
+            shared: Arc::clone(&shared),
+        }
+    }
+
+    /// Sends a command and waits for its reply, at most the slot's time-out.
+    pub(super) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
+        self.shared.call(command).await
+    }
+
+    /// Whether a connection is installed.
+    pub(super) fn is_installed(&self) -> bool {
+        self.shared.installed.load().is_some()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("installed", &self.is_installed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
+        let Some(connection) = self.installed.load_full() else {
+            return Err(Failure::Unavailable);
+        };
+        let began = Instant::now();
+        let mut commands = connection.commands.clone();
+        match timeout(self.timeout, command.query_async(&mut commands)).await {
+            Ok(Ok(value)) => {
+                connection.silence.broken();
+                Ok(value)
+            }
+            Ok(Err(error)) if is_reply(&error) => {
+                connection.silence.broken();
+                Err(Failure::Server(error))
+            }
+            Ok(Err(_)) => {
+                self.uninstall(&connection, "its connection broke");
+                Err(Failure::Unavailable)
+            }
+            Err(_) => {
+                if connection.silence.goes_on_since(began) {
+                    self.uninstall(&connection, "it does not answer in time");
+                }
+                Err(Failure::Timeout)
+            }
+        }
+    }
+
+    fn install(&self, commands: MultiplexedConnection) {
+        self.installed.store(Some(Arc::new(Connection {
+            commands,
+            silence: Silence::default(),
+        })));
+        self.metrics.cache_up.set(1);
+        info!("redis is back: it is being asked");
+    }
+
+    /// Empties the slot, unless it holds another connection by now.
+    fn uninstall(&self, connection: &Arc<Connection>, reason: &str) {
+        let before = self.installed.compare_and_swap(connection, None);
+        if before
+            .as_ref()
+            .is_some_and(|before| Arc::ptr_eq(before, connection))
+        {
+            self.metrics.cache_up.set(0);
+            self.emptied.notify_one();
+            warn!(
+                reason,
+                "redis is lost: answers come from the local copy and the database"
+            );
+        }
+    }
+
+    /// Sends a PING each second until the slot is empty.
+    async fn watch(&self) {
+        while timeout(HEARTBEAT, self.emptied.notified()).await.is_err() {
+            // What comes of it is noted by the call itself.
+            let _ = self.call(&redis::cmd("PING")).await;
+        }
+    }
+}
+
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long a connection must have lived for its loss not to look like flapping.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// Fills the slot, and fills it again whenever it is emptied, for as long as the service lives.
+async fn keep(shared: Arc<Shared>, client: Client) {
+    let mut pause = Pause::default();
+    let mut away = false;
+    loop {
+        match prove(&client, shared.timeout).await {
+            Ok(commands) => {
+                shared.install(commands);
+                shared.tried.notify_waiters();
+                let installed_at = Instant::now();
+                shared.watch().await;
+                away = true;
+                if installed_at.elapsed() >= STABLE {
+                    pause = Pause::default();
+                    continue;
+                }
+            }
+            Err(reason) => {
+                if !away {
+                    warn!(
+                        reason,
+                        "redis is away: answers come from the local copy and the database"
+                    );
+                }
+                away = true;
+                shared.tried.notify_waiters();
+            }
+        }
+        sleep(pause.next()).await;
+    }
+}
+
+/// A connection that has just answered a PING in time, or why there is none. The reason never holds an address.
+async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnection, &'static str> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE);
+    let dial = client.get_multiplexed_async_connection_with_config(&config);
+    let mut commands = match timeout(DIAL_TIMEOUT, dial).await {
+        Ok(dialled) => dialled.map_err(|error| reason(&error))?,
+        Err(_) => return Err("no connection in time"),
+    };
+    match timeout(patience, redis::cmd("PING").query_async::<Value>(&mut commands)).await {
+        Ok(Ok(_)) => Ok(commands),
+        Ok(Err(error)) => Err(reason(&error)),
+        Err(_) => Err("no answer in time"),
+    }
+}
+
+/// Longest a dial may take, name look-up and handshake included.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How many commands may queue for the socket.
+const PIPELINE: usize = 1024;
+
+fn reason(error: &RedisError) -> &'static str {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => "it refuses the credentials",
+        ErrorKind::Io => "no connection",
+        ErrorKind::Server(_) | ErrorKind::Extension => "it answers with an error",
+        _ => "it does not speak as expected",
+    }
+}
+
+fn is_reply(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
+/// Pauses between dials: growing, so that a flapping server is left in peace, jittered, so that replicas spread, and
+/// short enough that the first hit comes within a second of the server's return.
+#[derive(Default)]
+struct Pause {
+    attempts: u32,
+}
+
+impl Pause {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_millis(700);
+
+    fn next(&mut self) -> Duration {
+        let full = Self::FIRST
+            .saturating_mul(1 << self.attempts.min(8))
+            .min(Self::LONGEST);
+        self.attempts += 1;
+        full.mul_f64(0.75 + 0.25 * fastrand::f64())
+    }
+}
+
+/// Counts time-outs in a row. Calls that ran at the same time count once: a call that began before the last counted
+/// time-out belongs to the same wave.
+#[derive(Default)]
+struct Silence {
+    heard_since: AtomicBool,
+    waves: Mutex<Waves>,
+}
+
+#[derive(Default)]
+struct Waves {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Silence {
+    const MOST: u32 = 3;
+
+    /// The server answered.
+    fn broken(&self) {
+        self.heard_since.store(true, Ordering::Relaxed);
+    }
+
+    /// A call that began then had no answer in time. Says whether that was one too many.
+    fn goes_on_since(&self, began: Instant) -> bool {
+        let mut waves = self.waves.lock();
+        if self.heard_since.swap(false, Ordering::Relaxed) {
+            *waves = Waves::default();
+        }
+        if waves.last.is_none_or(|last| began >= last) {
+            waves.count += 1;
+            waves.last = Some(Instant::now());
+        }
+        waves.count >= Self::MOST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn three_time_outs_in_a_row_are_too_many() {
+        let silence = Silence::default();
+        for expected in [false, false, true] {
+            let began = Instant::now();
+            tokio::time::advance(Duration::from_millis(50)).await;
+            assert_eq!(silence.goes_on_since(began), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_ran_at_the_same_time_count_once() {
+        let silence = Silence::default();
+        let began = Instant::now();
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert!(!silence.goes_on_since(began));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_between_starts_the_count_again() {
+        let silence = Silence::default();
+        for _ in 0..10 {
+            let began = Instant::now();
+            tokio::time::advance(Duration::from_millis(50)).await;
+            assert!(!silence.goes_on_since(began));
+            silence.broken();
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_stay_under_a_second() {
+        let mut pause = Pause::default();
+        let pauses: Vec<_> = (0..10).map(|_| pause.next()).collect();
+        assert!(pauses[0] <= Pause::FIRST && pauses[1] > pauses[0] && pauses[9] > pauses[0]);
+        assert!(pauses.iter().all(|pause| *pause <= Pause::LONGEST));
+    }
+}

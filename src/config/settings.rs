@@ -1,0 +1,185 @@
+//! The table of settings: what `--help`, `--print-config` and every complaint about a value are made from.
+
+/// One setting: its environment variable, and what a person needs to know of it.
+#[derive(Debug)]
+pub struct Setting {
+    /// The environment variable; the flag is the same in lower case with dashes.
+    pub variable: &'static str,
+    /// What holds when nothing is said.
+    pub default: &'static str,
+    /// A value that works, shown when one does not.
+    pub example: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+    /// Whether its value must never be shown.
+    pub secret: bool,
+}
+
+impl Setting {
+    /// The flag without its dashes in front: `database-url` for `DATABASE_URL`.
+    pub fn flag(&self) -> String {
+        self.variable.to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+/// Every setting, in the order in which people meet them.
+pub const SETTINGS: &[Setting] = &[
+    plain("HTTP_ADDR", "127.0.0.1:8080", "0.0.0.0:8080", "listen address"),
+    secret(
+        "DATABASE_URL",
+        "embedded",
+        "postgres://app@localhost/app",
+        "postgres://… or sqlite://file",
+    ),
+    secret(
+        "REDIS_URL",
+        "embedded",
+        "redis://localhost:6379",
+        "redis://… or rediss://…",
+    ),
+    plain(
+        "PROTECTION",
+        "singleflight",
+        "off",
+        "off lets every miss reach the database: the \"before\" of the story",
+    ),
+    plain(
+        "CACHE_TTL",
+        "30s",
+        "30s",
+        "upper bound of a cached template's life",
+    ),
+    plain(
+        "CACHE_TTL_JITTER",
+        "10%",
+        "10%",
+        "subtracted from the TTL at random, so that it stays the upper bound",
+    ),
+    plain(
+        "NEGATIVE_TTL",
+        "5s",
+        "5s",
+        "life of \"there is no such template\"",
+    ),
+    plain(
+        "STALE_FOR",
+        "5m",
+        "5m",
+        "how long after its TTL a last-known-good copy may still answer when nothing else can; 0s = never",
+    ),
+    plain(
+        "LOCAL_ENTRIES",
+        "10000",
+        "10000",
+        "bound of the in-process copy; 0 = none",
+    ),
+    plain(
+        "REDIS_TIMEOUT",
+        "50ms",
+        "50ms",
+        "the whole of one Redis call, whatever state its connection is in",
+    ),
+    plain(
+        "DB_MAX_CONNECTIONS",
+        "10",
+        "10",
+        "database connections, and the hard limit of queries in flight",
+    ),
+    plain(
+        "DB_QUEUE_TIMEOUT",
+        "500ms",
+        "500ms",
+        "longest wait for one of those slots",
+    ),
+    plain(
+        "DB_TIMEOUT",
+        "2s",
+        "2s",
+        "one query; enforced on the server too (statement_timeout)",
+    ),
+    plain(
+        "DB_DELAY",
+        "0ms (embedded: 25ms)",
+        "25ms",
+        "artificial delay inside each query, slot held",
+    ),
+    plain(
+        "MAX_WAITERS",
+        "10000",
+        "10000",
+        "callers on one flight; the next is shed",
+    ),
+    plain(
+        "MAX_IN_FLIGHT",
+        "2000",
+        "2000",
+        "requests being answered; the next is shed with 503",
+    ),
+    plain(
+        "REQUEST_TIMEOUT",
+        "5s",
+        "5s",
+        "backstop for one request; must exceed the sum of the parts",
+    ),
+    plain(
+        "SHUTDOWN_GRACE",
+        "10s",
+        "10s",
+        "longest drain after SIGTERM or SIGINT; a second signal ends at once",
+    ),
+    plain(
+        "LAB",
+        "auto",
+        "true",
+        "true, false, or auto = only when database and cache are both embedded",
+    ),
+    plain(
+        "LOG_FORMAT",
+        "text",
+        "json",
+        "text, or json for machines; RUST_LOG filters",
+    ),
+];
+
+const fn plain(
+    variable: &'static str,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting {
+        variable,
+        default,
+        example,
+        meaning,
+        secret: false,
+    }
+}
+
+const fn secret(
+    variable: &'static str,
+    default: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting {
+        variable,
+        default,
+        example,
+        meaning,
+        secret: true,
+    }
+}
+
+/// The setting of this name. The names are literals of this folder, and a test reads every one.
+pub(super) fn setting(variable: &str) -> &'static Setting {
+    SETTINGS
+        .iter()
+        .find(|setting| setting.variable == variable)
+        .expect("the table holds every setting that is read")
+}
+
+/// `NAME=value` with a value that works.
+pub(super) fn example(variable: &str) -> String {
+    format!("{variable}={}", setting(variable).example)
+}

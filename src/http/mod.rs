@@ -1,0 +1,157 @@
+//! The router and its handlers. What a status code is stands in [`error`], the headers of a template in
+//! [`headers`], what happens to every request in [`observe`], connections in [`server`].
+
+mod error;
+mod headers;
+mod observe;
+mod query;
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method};
+use axum::middleware;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::cache::entry::Content;
+use crate::metrics::Metrics;
+use crate::metrics::labels::{ShedReason, Source};
+use crate::service::TemplateService;
+use error::HttpError;
+use observe::ResponseCount;
+pub use server::{ServerOptions, serve};
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct Http {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    service: TemplateService,
+    metrics: Arc<Metrics>,
+    admission: Semaphore,
+    draining: AtomicBool,
+    lab: bool,
+}
+
+impl Http {
+    /// Serves this service's templates, at most `max_in_flight` at once; the page too with `lab`.
+    pub fn new(service: TemplateService, metrics: Arc<Metrics>, max_in_flight: usize, lab: bool) -> Self {
+        let admission = Semaphore::new(max_in_flight);
+        Self {
+            shared: Arc::new(Shared {
+                service,
+                metrics,
+                admission,
+                draining: AtomicBool::new(false),
+                lab,
+            }),
+        }
+    }
+
+    /// From now on the service says that it wants no more traffic.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Every route.
+    pub fn router(self) -> Router {
+        let mut router = Router::new()
+            .route(
+                "/template-details",
+                get(template_details).fallback(no_such_method_for_templates),
+            )
+            .route("/metrics", read_only(get(metrics)))
+            .route("/healthz", read_only(get(healthz)))
+            .route("/readyz", read_only(get(readyz)));
+        if self.shared.lab {
+            router = router.route("/", read_only(get(page)));
+        }
+        router
+            .fallback(async || HttpError::NotFound)
+            .layer(CatchPanicLayer::custom(error::after_panic))
+            .layer(middleware::from_fn_with_state(self.clone(), observe::observe))
+            .with_state(self)
+    }
+}
+
+fn read_only(route: MethodRouter<Http>) -> MethodRouter<Http> {
+    route.fallback(async || HttpError::MethodNotAllowed)
+}
+
+async fn template_details(State(http): State<Http>, request: Request) -> Response {
+    let mut count = ResponseCount::new(&http.shared.metrics);
+    let (head, _no_body) = request.into_parts();
+    match answer(&http.shared, &head).await {
+        Ok((source, response)) => {
+            count.came_from(source);
+            response
+        }
+        Err(error) => {
+            count.came_from(error.source());
+            if let HttpError::Shed(reason) = error {
+                http.shared.metrics.requests_shed.of(reason).inc();
+            }
+            error.into_response()
+        }
+    }
+}
+
+async fn answer(shared: &Shared, head: &Parts) -> Result<(Source, Response), HttpError> {
+    let id = query::template_id(head.uri.query())?;
+    let _admitted = shared
+        .admission
+        .try_acquire()
+        .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
+    let answer = shared.service.details(id).await?;
+    match &answer.entry.content {
+        Content::Template(body) => Ok((answer.source, headers::template(id, body, &answer, &head.headers))),
+        Content::Absent => Err(HttpError::NoSuchTemplate),
+    }
+}
+
+/// Templates cannot be written here: to a writer, they do not exist.
+async fn no_such_method_for_templates(State(http): State<Http>, method: Method) -> HttpError {
+    ResponseCount::new(&http.shared.metrics).came_from(Source::Error);
+    match method {
+        Method::PUT | Method::DELETE => HttpError::NotFound,
+        _ => HttpError::MethodNotAllowed,
+    }
+}
+
+async fn metrics(State(http): State<Http>) -> Response {
+    let exposition = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(CONTENT_TYPE, exposition)], http.shared.metrics.encode()).into_response()
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// A backend that is down makes the service degraded, not unready: it is down for every replica, and taking them all
+/// out of service would help nobody.
+async fn readyz(State(http): State<Http>) -> Result<String, HttpError> {
+    if http.shared.draining.load(Ordering::Relaxed) {
+        return Err(HttpError::Draining);
+    }
+    let word = |up| if up { "ok" } else { "down" };
+    let service = &http.shared.service;
+    Ok(format!(
+        "database: {}\ncache: {}\n",
+        word(service.database_is_up()),
+        word(service.cache_is_up())
+    ))
+}
+
+async fn page() -> Html<&'static str> {
+    Html(include_str!("../../assets/index.html"))
+}

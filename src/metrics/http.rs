@@ -1,0 +1,82 @@
+//! [`HttpMetrics`]: requests by route, method and status.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use super::SECONDS;
+use super::family::Register;
+use super::labels::{Labels, Method, Route};
+
+/// Requests by route, method and status; their durations; and how many are being answered.
+#[derive(Debug)]
+pub struct HttpMetrics {
+    total: IntCounterVec,
+    endpoints: Vec<Endpoint>,
+    /// `http_in_flight_requests`.
+    pub in_flight: IntGauge,
+}
+
+/// One route under one method.
+#[derive(Debug)]
+struct Endpoint {
+    duration: Histogram,
+    statuses: Vec<(u16, IntCounter)>,
+}
+
+/// The status under which a request is counted whose sender hung up before the answer.
+pub const HUNG_UP: u16 = 499;
+
+impl HttpMetrics {
+    pub(super) fn new(register: &Register<'_>) -> Self {
+        let total = register.counter_vec(
+            "http_request_total",
+            "Requests answered",
+            &["path", "method", "status"],
+        );
+        let durations = register.histograms(
+            "http_request_duration_seconds",
+            "Time from a request's head to its answer",
+            SECONDS,
+            &["path", "method"],
+        );
+        let endpoint = |(route, method): (Route, Method)| Endpoint {
+            duration: durations.with_label_values(&[route.as_str(), method.as_str()]),
+            statuses: possible_statuses(route, method)
+                .iter()
+                .map(|&status| (status, counter(&total, route, method, status)))
+                .collect(),
+        };
+        let endpoints = <(Route, Method)>::all().into_iter().map(endpoint).collect();
+        let in_flight = register.gauge("http_in_flight_requests", "Requests being answered now");
+        Self {
+            total,
+            endpoints,
+            in_flight,
+        }
+    }
+
+    /// Counts one request, once it has its answer.
+    pub fn observe(&self, route: Route, method: Method, status: u16, seconds: f64) {
+        let endpoint = &self.endpoints[(route, method).index()];
+        endpoint.duration.observe(seconds);
+        match endpoint.statuses.iter().find(|(known, _)| *known == status) {
+            Some((_, counter)) => counter.inc(),
+            None => counter(&self.total, route, method, status).inc(),
+        }
+    }
+}
+
+fn counter(total: &IntCounterVec, route: Route, method: Method, status: u16) -> IntCounter {
+    total.with_label_values(&[route.as_str(), method.as_str(), &status.to_string()])
+}
+
+/// What a route can answer to a method; each has its series from the start.
+fn possible_statuses(route: Route, method: Method) -> &'static [u16] {
+    match (route, method) {
+        (Route::Unmatched, _) => &[404, HUNG_UP],
+        (Route::TemplateDetails, Method::Get | Method::Head) => &[200, 304, 400, 404, HUNG_UP, 500, 503],
+        (Route::TemplateDetails, Method::Put | Method::Delete) => &[404, HUNG_UP],
+        (Route::Readyz, Method::Get | Method::Head) => &[200, HUNG_UP, 503],
+        (_, Method::Get | Method::Head) => &[200, HUNG_UP],
+        _ => &[405, HUNG_UP],
+    }
+}

@@ -1,0 +1,40 @@
+//! SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::warn;
+
+const CUT_SHORT: i32 = 1;
+
+/// The signals, listened to from when this is made.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Starts to listen.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Completes with the first signal.
+    pub async fn shutdown(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            warn!("a second signal: ending at once");
+            std::process::exit(CUT_SHORT);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

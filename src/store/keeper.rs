@@ -1,0 +1,195 @@
+//! [`Health`]: whether the database can be asked, and the one background task that finds out.
+//!
+//! While the database is away, no load waits for it: loads fail at once, and the task dials every half a second. While
+//! it is there, the task asks once a second whether it still is, and at once when a query did not end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use super::connection::{Connection, Engine};
+use super::{LoadError, Shared};
+
+/// Whether the database can be asked.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    up: AtomicBool,
+    /// Whether the last query ended with an error of its own: said once, until one ends well.
+    complained: AtomicBool,
+    doubted: Notify,
+}
+
+impl Health {
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn check(&self) -> Result<(), LoadError> {
+        if self.is_up() {
+            Ok(())
+        } else {
+            Err(LoadError::Unavailable)
+        }
+    }
+
+    /// A query did not end: the keeper shall ask at once.
+    pub(super) fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+
+    pub(super) fn lost(&self, error: &sqlx::Error) {
+        if self.up.swap(false, Ordering::Relaxed) {
+            warn!(
+                reason = reason(error),
+                "the database is lost: answers come from the caches"
+            );
+            self.doubted.notify_one();
+        }
+    }
+
+    fn found(&self) {
+        self.complained.store(false, Ordering::Relaxed);
+        if !self.up.swap(true, Ordering::Relaxed) {
+            info!("the database is there");
+        }
+    }
+
+    /// Says once that queries end with errors although the database is there.
+    pub(super) fn complain(&self, error: &sqlx::Error) {
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            warn!(reason = reason(error), "the database refuses a query");
+        }
+    }
+}
+
+/// Starts the task and waits for its first attempt.
+pub(super) async fn start(shared: &Arc<Shared>) -> AbortHandle {
+    let tried = Arc::new(Notify::new());
+    let first_attempt = tried.notified();
+    let task = tokio::spawn(keep(Arc::clone(shared), Arc::clone(&tried)));
+    // Nothing is lost if the attempt takes longer: the service starts, and the task goes on.
+    let _ = timeout(DIAL_TIMEOUT, first_attempt).await;
+    task.abort_handle()
+}
+
+/// Longest a dial may take, name look-up and handshake included.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between dials while the database is away.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Between questions while it is there.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Longest the answer to such a question may take.
+const PING_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Longest the migrations may take; they wait for those of other replicas.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
+
+async fn keep(shared: Arc<Shared>, tried: Arc<Notify>) {
+    let mut migrated = false;
+    // Keeps a database that lives in memory alive when no other connection is open.
+    let mut _anchor = None;
+    let mut complained = false;
+    loop {
+        match shared.prove(&mut migrated).await {
+            Ok(connection) => {
+                if matches!(shared.options.engine, Engine::Embedded(_)) {
+                    _anchor = Some(connection);
+                } else {
+                    shared.slots.take().await.give_back(connection);
+                }
+                complained = false;
+                shared.health.found();
+                tried.notify_waiters();
+                shared.watch().await;
+            }
+            Err(reason) => {
+                if !std::mem::replace(&mut complained, true) {
+                    warn!(reason, "the database is away");
+                }
+                tried.notify_waiters();
+            }
+        }
+        sleep(PAUSE.mul_f64(1.0 + 0.2 * fastrand::f64())).await;
+    }
+}
+
+impl Shared {
+    /// A connection that has just answered, to a database whose schema is up to date; or why there is none.
+    async fn prove(&self, migrated: &mut bool) -> Result<Connection, String> {
+        let engine = &self.options.engine;
+        let dialled = timeout(DIAL_TIMEOUT, engine.connect())
+            .await
+            .map_err(|_| "no connection in time")?;
+        let mut connection = dialled.map_err(|error| reason(&error))?;
+        if !*migrated {
+            self.migrate(&mut connection).await?;
+            *migrated = true;
+        }
+        match timeout(PING_TIMEOUT, connection.ping()).await {
+            Ok(Ok(())) => Ok(connection),
+            Ok(Err(error)) => Err(reason(&error)),
+            Err(_) => Err("no answer in time".into()),
+        }
+    }
+
+    async fn migrate(&self, connection: &mut Connection) -> Result<(), String> {
+        match timeout(MIGRATION_TIMEOUT, connection.migrate()).await {
+            Ok(outcome) => outcome.map_err(|error| format!("migration: {}", reason(&error))),
+            Err(_) => Err("migration: not done in time".into()),
+        }
+    }
+
+    /// Returns once the database is lost.
+    async fn watch(&self) {
+        while self.health.is_up() {
+            let _ = timeout(HEARTBEAT, self.health.doubted.notified()).await;
+            if let Ok(Err(error)) = timeout(HEARTBEAT, self.ask()).await {
+                self.lost(&error);
+            }
+        }
+    }
+
+    /// Asks the database whether it is there, on a slot like any query. No slot in time is no answer either way: then
+    /// the queries that hold the slots will tell.
+    async fn ask(&self) -> Result<(), sqlx::Error> {
+        let mut slot = self.slots.take().await;
+        let answer = async {
+            let mut connection = match slot.idle() {
+                Some(connection) => connection,
+                None => self.options.engine.connect().await?,
+            };
+            connection.ping().await.map(|()| connection)
+        };
+        let silent = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+        let connection = timeout(PING_TIMEOUT, answer)
+            .await
+            .unwrap_or_else(|_| Err(silent()))?;
+        slot.give_back(connection);
+        Ok(())
+    }
+}
+
+/// Why, for the log: the server's own words where it has some, never an address.
+fn reason(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => {
+            format!(
+                "{} (SQLSTATE {})",
+                error.message(),
+                error.code().unwrap_or("unknown".into())
+            )
+        }
+        sqlx::Error::Io(error) => error.kind().to_string(),
+        sqlx::Error::Migrate(error) => error.to_string(),
+        sqlx::Error::Tls(_) => "no TLS session".into(),
+        _ => "it does not speak as expected".into(),
+    }
+}

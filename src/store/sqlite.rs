@@ -1,0 +1,40 @@
+//! What is particular to SQLite: how several connections share one database safely, and the migrations.
+
+use std::borrow::Cow;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+
+/// A file. With a write-ahead log readers and a writer do not wait for each other; two writers do.
+pub(super) fn options(url: &str, query_timeout: Duration) -> Result<SqliteConnectOptions, &'static str> {
+    Ok(SqliteConnectOptions::from_str(url)
+        .map_err(|_| "SQLite does not accept this address")?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(query_timeout / 2)
+        .disable_statement_logging())
+}
+
+/// A database in memory. The address gives it a name of its own in this process and a shared cache, so that all its
+/// connections see the same rows and two services in one process do not.
+pub(super) fn embedded() -> Result<SqliteConnectOptions, &'static str> {
+    let options =
+        SqliteConnectOptions::from_str("sqlite::memory:").map_err(|_| "SQLite cannot run in memory")?;
+    Ok(options.disable_statement_logging())
+}
+
+/// The schema and the seed rows.
+pub(super) fn migrations() -> Migrator {
+    let sql = include_str!("../../migrations/sqlite/0001_templates.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(
+        1,
+        Cow::Borrowed("templates"),
+        MigrationType::Simple,
+        sql,
+        false,
+    )])
+}
