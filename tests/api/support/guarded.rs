@@ -19,7 +19,7 @@ const GUARDIAN: &str = include_str!("guardian.sh");
 /// How to run a server.
 pub(crate) struct Program {
     pub(crate) command: Vec<String>,
-    /// What the server logs once it answers.
+    /// What the server logs (in English) once it answers.
     pub(crate) ready: &'static str,
     /// The signal that ends it at once.
     pub(crate) last_signal: &'static str,
@@ -96,7 +96,7 @@ impl Guardian {
         shell
             .args(&program.command)
             .current_dir(folder)
-            .env_remove("PGOPTIONS");
+            .env("LC_ALL", "C");
         shell
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
