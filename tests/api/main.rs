@@ -1,0 +1,6 @@
+//! The one integration-test binary: the whole service through its public router, against real PostgreSQL and Redis.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+mod support_works;

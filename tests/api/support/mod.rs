@@ -1,0 +1,20 @@
+//! What the tests stand on: private servers, a network that can be broken, an HTTP client, and waiting.
+//!
+//! Nothing here knows the service, and nothing here has to be cleaned up by a test: see [`guarded`].
+
+pub(crate) mod guarded;
+pub(crate) mod http;
+pub(crate) mod metrics;
+pub(crate) mod port;
+pub(crate) mod postgres;
+pub(crate) mod prometheus;
+pub(crate) mod proxy;
+pub(crate) mod redis;
+pub(crate) mod waiting;
+
+pub(crate) use metrics::Scrape;
+pub(crate) use postgres::Postgres;
+pub(crate) use prometheus::Prometheus;
+pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use redis::Redis;
+pub(crate) use waiting::eventually;

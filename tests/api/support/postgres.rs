@@ -1,0 +1,205 @@
+//! Private PostgreSQL servers, made from the installed binaries.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
+use super::port::ReservedPort;
+
+/// Trades durability, of which a test has no need, for speed, and keeps everything inside the folder.
+const SETTINGS: [&str; 8] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "dynamic_shared_memory_type=mmap",
+    "shared_buffers=16MB",
+    "fsync=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "autovacuum=off",
+];
+
+/// One PostgreSQL server on a port of its own.
+pub(crate) struct Postgres {
+    server: Arc<Guarded>,
+    port: ReservedPort,
+    databases: AtomicU32,
+}
+
+/// The server of all tests that harm none; each asks it for a [`Postgres::database`].
+pub(crate) async fn shared() -> &'static Postgres {
+    static SHARED: OnceLock<Postgres> = OnceLock::new();
+    off_runtime(|| SHARED.get_or_init(|| Postgres::launch(&[]))).await
+}
+
+impl Postgres {
+    /// Starts a server that this test may harm.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with further settings, such as `max_connections=8`.
+    pub(crate) async fn start_with(settings: &'static [&'static str]) -> Self {
+        off_runtime(|| Self::launch(settings)).await
+    }
+
+    fn launch(settings: &[&str]) -> Self {
+        let port = ReservedPort::new();
+        // The second run of this command (see `Guarded::start_again`) finds the copy made by the first.
+        let script = r#"[ -d data ] || cp -R "$0" data; exec "$@""#;
+        let mut command: Vec<String> = ["sh", "-c", script]
+            .map(String::from)
+            .into_iter()
+            .chain([path(template())])
+            .collect();
+        command.extend([path(&binary("postgres")), "-D".into(), "data".into()]);
+        command.extend(["-p".into(), port.number().to_string()]);
+        for setting in SETTINGS.iter().chain(settings) {
+            command.extend(["-c".into(), setting.to_string()]);
+        }
+        let ready = "database system is ready to accept connections";
+        let program = Program {
+            command,
+            ready,
+            last_signal: "QUIT",
+        };
+        let server = Guarded::launch(create_folder(), program);
+        Self {
+            server,
+            port,
+            databases: AtomicU32::new(0),
+        }
+    }
+
+    /// Where the server listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// The server's own database, from which the others can be seen and shut out.
+    pub(crate) fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port())
+    }
+
+    /// Creates an empty database and returns its URL.
+    pub(crate) async fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.execute(&format!("CREATE DATABASE {name}")).await;
+        self.url_of(&name)
+    }
+
+    /// Runs statements in the server's own database.
+    pub(crate) async fn execute(&self, sql: &str) {
+        execute(&self.url(), sql).await;
+    }
+
+    /// Asks the server's own database for one number.
+    pub(crate) async fn fetch_i64(&self, sql: &str) -> i64 {
+        fetch_i64(&self.url(), sql).await
+    }
+
+    /// What the server has logged since it was last started.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// The folder of the server and its data.
+    pub(crate) fn folder(&self) -> &Path {
+        self.server.folder()
+    }
+
+    /// Shuts down at once; sessions are told so.
+    pub(crate) async fn stop(&self) {
+        self.server.order("stop").await;
+    }
+
+    /// Kills all sessions, which are told nothing, and ends the server.
+    pub(crate) async fn kill(&self) {
+        self.server.order("kill").await;
+    }
+
+    /// Starts the ended server again, with its port and data.
+    pub(crate) async fn start_again(&self) {
+        self.server.start_again().await;
+    }
+
+    /// Stops the clock of the server and all its sessions: connections open, nothing answers.
+    pub(crate) async fn freeze(&self) {
+        self.server.order("freeze").await;
+    }
+
+    /// Undoes [`Postgres::freeze`].
+    pub(crate) async fn thaw(&self) {
+        self.server.order("thaw").await;
+    }
+}
+
+/// Opens a session, for a test that holds a lock or a transaction.
+pub(crate) async fn session(url: &str) -> PgConnection {
+    PgConnection::connect(url).await.expect("a session")
+}
+
+/// Runs one or several statements in the database at `url`.
+pub(crate) async fn execute(url: &str, sql: &str) {
+    let mut session = session(url).await;
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut session)
+        .await
+        .expect(sql);
+    session.close().await.expect("a goodbye");
+}
+
+/// Asks the database at `url` for one number; what is not a `bigint` is made one by the query.
+pub(crate) async fn fetch_i64(url: &str, sql: &str) -> i64 {
+    let mut session = session(url).await;
+    let number = sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_one(&mut session)
+        .await
+        .expect(sql);
+    session.close().await.expect("a goodbye");
+    number
+}
+
+/// An initialised data folder, made once per process and copied by every server.
+fn template() -> &'static Path {
+    static TEMPLATE: LazyLock<(Arc<Guarded>, PathBuf)> = LazyLock::new(|| {
+        let mut command = vec![path(&binary("initdb"))];
+        let options = "--no-sync --auth=trust -U postgres --encoding=UTF8 --locale=C --wal-segsize=4 -D data";
+        command.extend(options.split(' ').map(String::from));
+        let made = Program {
+            command,
+            ready: "Success.",
+            last_signal: "TERM",
+        };
+        let template = Guarded::launch(create_folder(), made);
+        let folder = template.folder().join("data");
+        (template, folder)
+    });
+    &TEMPLATE.1
+}
+
+fn binary(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort_by_key(|folder| {
+        let version = folder
+            .parent()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str());
+        version.and_then(|version| version.parse::<u32>().ok())
+    });
+    find_binary(name, &folders, "postgresql")
+}
+
+fn path(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}

@@ -1,0 +1,124 @@
+//! Private Redis servers, made from the installed binary.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
+
+use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
+use super::port::ReservedPort;
+
+const DATABASES: u32 = 4096;
+
+/// One Redis server on a port of its own, which keeps nothing when it ends.
+pub(crate) struct Redis {
+    server: Arc<Guarded>,
+    port: ReservedPort,
+    databases: AtomicU32,
+}
+
+/// The server of all tests that harm none; each asks it for a [`Redis::database`]. Its channels are everyone's.
+pub(crate) async fn shared() -> &'static Redis {
+    static SHARED: OnceLock<Redis> = OnceLock::new();
+    off_runtime(|| SHARED.get_or_init(Redis::launch)).await
+}
+
+impl Redis {
+    /// Starts a server that this test may harm.
+    pub(crate) async fn start() -> Self {
+        off_runtime(Self::launch).await
+    }
+
+    fn launch() -> Self {
+        let port = ReservedPort::new();
+        let binary = find_binary("redis-server", &[], "redis-server");
+        let options = format!(
+            "--bind 127.0.0.1 --port {} --databases {DATABASES}",
+            port.number()
+        );
+        let mut command = vec![binary.to_str().expect("a path in UTF-8").to_owned()];
+        command.extend(options.split(' ').map(String::from));
+        command.extend(["--save", "", "--appendonly", "no"].map(String::from));
+        let ready = "eady to accept connections";
+        let program = Program {
+            command,
+            ready,
+            last_signal: "KILL",
+        };
+        let server = Guarded::launch(create_folder(), program);
+        Self {
+            server,
+            port,
+            databases: AtomicU32::new(1),
+        }
+    }
+
+    /// Where the server listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// Logical database 0.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port())
+    }
+
+    /// The URL of a logical database that nobody else uses.
+    pub(crate) fn database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        assert!(number < DATABASES, "more databases than the server has");
+        format!("redis://127.0.0.1:{}/{number}", self.port())
+    }
+
+    /// Runs one command, such as `["CONFIG", "SET", "maxmemory", "1"]`, in logical database 0.
+    pub(crate) async fn cli(&self, command: &[&str]) -> Value {
+        cli(&self.url(), command).await.expect("an answer")
+    }
+
+    /// What the server has logged since it was last started.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// The server's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.server.folder()
+    }
+
+    /// Kills the server.
+    pub(crate) async fn kill(&self) {
+        self.server.order("kill").await;
+    }
+
+    /// Starts the killed server again on its port, empty.
+    pub(crate) async fn start_again(&self) {
+        self.server.start_again().await;
+    }
+
+    /// Stops the server's clock: connections open, nothing answers.
+    pub(crate) async fn freeze(&self) {
+        self.server.order("freeze").await;
+    }
+
+    /// Undoes [`Redis::freeze`].
+    pub(crate) async fn thaw(&self) {
+        self.server.order("thaw").await;
+    }
+}
+
+/// Runs one command in the logical database at `url`, over a connection of its own that waits as long as it takes.
+pub(crate) async fn cli(url: &str, command: &[&str]) -> RedisResult<Value> {
+    let patient = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let client = Client::open(url)?;
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&patient)
+        .await?;
+    let mut words = redis::Cmd::new();
+    for word in command {
+        words.arg(*word);
+    }
+    words.query_async(&mut connection).await
+}
