@@ -133,7 +133,7 @@ impl Shared {
             silence: Silence::default(),
         })));
         self.metrics.cache_up.set(1);
-        info!("redis is back: it is being asked");
+        info!("redis is there");
     }
 
     /// Empties the slot, unless it holds another connection by now.

@@ -2,5 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod contract;
+mod counting;
+mod life_cycle;
+mod outages;
+mod read_path;
+mod stampede;
 mod support;
 mod support_works;
+mod walls;

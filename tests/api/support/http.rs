@@ -101,6 +101,11 @@ pub(crate) async fn get(url: &str) -> Answer {
     request("GET", url, &[]).await
 }
 
+/// As [`get`], for a task that outlives its caller's borrows.
+pub(crate) async fn get_owned(url: String) -> Answer {
+    get(&url).await
+}
+
 /// Sends a request without a body over a connection of its own.
 pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
     Client::with_idle_connections(0)

@@ -132,7 +132,11 @@ const VICTIM: &str = "STAMPEDE_TEST_VICTIM";
 #[tokio::test]
 async fn servers_end_with_a_killed_owner() {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "support_works::servers::victim", "--ignored"])
+        .args([
+            "--exact",
+            "support_works::servers::private_servers_and_the_shared_one_run_side_by_side",
+            "--nocapture",
+        ])
         .env(VICTIM, "1")
         .stdout(Stdio::piped())
         .spawn()
@@ -161,26 +165,25 @@ async fn servers_end_with_a_killed_owner() {
 }
 
 #[tokio::test]
-#[ignore = "waits to be killed by servers_end_with_a_killed_owner"]
-async fn victim() {
-    if std::env::var_os(VICTIM).is_none() {
-        return;
-    }
+async fn private_servers_and_the_shared_one_run_side_by_side() {
     let (postgres, redis) = (Postgres::start().await, Redis::start().await);
     let shared = support_redis::shared().await;
-    postgres.freeze().await;
-    let mut output = std::io::stdout().lock();
-    writeln!(
-        output,
-        "\nowns {} {}",
-        postgres.port(),
-        postgres.folder().display()
-    )
-    .unwrap();
-    writeln!(output, "owns {} {}", redis.port(), redis.folder().display()).unwrap();
-    writeln!(output, "owns {} {}", shared.port(), shared.folder().display()).unwrap();
-    output.flush().unwrap();
-    std::future::pending().await
+    assert_ne!(redis.port(), shared.port());
+    assert_eq!(postgres.fetch_i64("SELECT 1::bigint").await, 1);
+    if std::env::var_os(VICTIM).is_some() {
+        postgres.freeze().await;
+        let owned = [
+            (postgres.port(), postgres.folder()),
+            (redis.port(), redis.folder()),
+            (shared.port(), shared.folder()),
+        ];
+        let mut output = std::io::stdout().lock();
+        for (port, folder) in owned {
+            writeln!(output, "\nowns {port} {}", folder.display()).unwrap();
+        }
+        output.flush().unwrap();
+        std::future::pending().await
+    }
 }
 
 async fn gone(folder: &Path) {
@@ -188,7 +191,6 @@ async fn gone(folder: &Path) {
 }
 
 #[tokio::test]
-#[ignore = "needs the Debian package prometheus"]
 async fn prometheus_answers_queries() {
     let prometheus = Prometheus::start("global: { scrape_interval: 1s }").await;
     let found = prometheus.query("vector(2) + 1").await;
