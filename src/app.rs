@@ -67,7 +67,9 @@ impl App {
         } = self;
         let here = listener.local_addr()?;
         info!("listening on http://{here}");
-        info!("try: curl -i 'http://{here}/template-details?id=1'; counters: http://{here}/metrics");
+        info!(
+            "try: curl -i 'http://{here}/template-details?id=1'; counters: http://{here}/metrics"
+        );
         let draining = http.clone();
         http::serve(listener, http.router(), options, shutdown, move || {
             info!("draining");

@@ -47,7 +47,8 @@ impl LocalCopy {
     /// The copy that may still answer when nothing else can.
     pub fn last_known_good(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         let usable = |entry: &Entry| {
-            matches!(entry.content, Content::Template(_)) && now < entry.expires_at.after(self.stale_for)
+            matches!(entry.content, Content::Template(_))
+                && now < entry.expires_at.after(self.stale_for)
         };
         self.shelf.at(id).filter(usable)
     }

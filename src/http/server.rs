@@ -56,12 +56,18 @@ pub async fn serve(
     }
     draining();
     drop(listener);
-    if timeout(options.grace, connections.shutdown()).await.is_err() {
+    if timeout(options.grace, connections.shutdown())
+        .await
+        .is_err()
+    {
         warn!("the grace is over: connections that are still busy are cut");
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
     let place = Arc::clone(room)
         .acquire_owned()
         .await
@@ -92,7 +98,10 @@ fn serve_connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MOST_HEADERS)
         .max_buf_size(MOST_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        .serve_connection(
+            TokioIo::new(stream),
+            TowerToHyperService::new(router.clone()),
+        );
     let connection = connections.watch(connection);
     tokio::spawn(async move {
         let _place = place;

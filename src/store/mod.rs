@@ -144,7 +144,11 @@ impl Shared {
 
     /// Runs the query on a connection of this slot. Dropped half-way, or ended by anything but an answer, the
     /// connection is closed with it: what the server still sends belongs to nobody.
-    async fn query(&self, mut slot: Slot<'_>, id: TemplateId) -> Result<Option<Template>, LoadError> {
+    async fn query(
+        &self,
+        mut slot: Slot<'_>,
+        id: TemplateId,
+    ) -> Result<Option<Template>, LoadError> {
         if let Some(mut connection) = slot.idle() {
             match self.send(&mut connection, id).await {
                 Ok(row) => {

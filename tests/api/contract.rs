@@ -3,7 +3,8 @@
 use crate::support::http::{self, Answer};
 use crate::support::{Scrape, Service};
 
-const TEMPLATE: &str = r#"{"id":1,"name":"Template 1","updated_at":"2026-01-01T00:00:00Z","version":1}"#;
+const TEMPLATE: &str =
+    r#"{"id":1,"name":"Template 1","updated_at":"2026-01-01T00:00:00Z","version":1}"#;
 
 async fn embedded() -> Service {
     Service::start(&[("DB_DELAY", "0ms")]).await
@@ -11,13 +12,19 @@ async fn embedded() -> Service {
 
 fn assert_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status, status);
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/problem+json")
+    );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let body = answer.json();
     assert_eq!(body["status"], status);
     assert_eq!(body["request_id"], answer.header("x-request-id").unwrap());
     for text in ["type", "title", "detail"] {
-        assert!(body[text].as_str().is_some_and(|text| !text.is_empty()), "{body}");
+        assert!(
+            body[text].as_str().is_some_and(|text| !text.is_empty()),
+            "{body}"
+        );
     }
 }
 
@@ -43,7 +50,10 @@ async fn a_template_is_answered_as_json() {
 async fn the_first_caller_learns_that_it_was_a_miss_and_the_next_that_it_was_a_hit() {
     let service = embedded().await;
     let (first, next) = (service.template(1).await, service.template(1).await);
-    assert_eq!(first.header("cache-status"), Some("stampede; fwd=miss; stored"));
+    assert_eq!(
+        first.header("cache-status"),
+        Some("stampede; fwd=miss; stored")
+    );
     let left = seconds(&next, "cache-status", "stampede; hit; ttl=");
     assert!((26..30).contains(&left), "{left}");
     assert_eq!(seconds(&next, "cache-control", "max-age="), left);
@@ -71,7 +81,10 @@ async fn head_answers_like_get_without_a_body() {
     let service = embedded().await;
     let head = service.request("HEAD", "/template-details?id=1", &[]).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
-    assert_eq!(head.header("content-length").unwrap(), TEMPLATE.len().to_string());
+    assert_eq!(
+        head.header("content-length").unwrap(),
+        TEMPLATE.len().to_string()
+    );
     assert_eq!(head.header("etag"), Some("\"1-1\""));
 }
 
@@ -84,10 +97,16 @@ async fn a_caller_that_has_this_version_gets_304_without_a_body() {
             .await;
         assert_eq!((answer.status, answer.body.len()), (304, 0), "{known}");
         assert_eq!(answer.header("etag"), Some("\"1-1\""));
-        assert!(answer.header("cache-status").is_some() && answer.header("cache-control").is_some());
+        assert!(
+            answer.header("cache-status").is_some() && answer.header("cache-control").is_some()
+        );
     }
     let answer = service
-        .request("GET", "/template-details?id=1", &[("if-none-match", "\"1-0\"")])
+        .request(
+            "GET",
+            "/template-details?id=1",
+            &[("if-none-match", "\"1-0\"")],
+        )
         .await;
     assert_eq!(answer.status, 200);
 }
@@ -137,7 +156,10 @@ async fn returns_400_to_a_wrong_id_and_asks_no_backend() {
         "id=1;DROP",
         &long,
     ] {
-        assert_problem(&service.get(&format!("/template-details?{query}")).await, 400);
+        assert_problem(
+            &service.get(&format!("/template-details?{query}")).await,
+            400,
+        );
     }
     assert_problem(&service.get("/template-details").await, 400);
     let after = &service.scrape().await - &before;
@@ -154,7 +176,13 @@ async fn returns_400_to_a_wrong_id_and_asks_no_backend() {
 #[tokio::test]
 async fn returns_405_with_allow_to_another_method() {
     let service = embedded().await;
-    for path in ["/template-details?id=1", "/metrics", "/healthz", "/readyz", "/"] {
+    for path in [
+        "/template-details?id=1",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/",
+    ] {
         let answer = service.request("POST", path, &[]).await;
         assert_problem(&answer, 405);
         assert_eq!(answer.header("allow"), Some("GET, HEAD"), "{path}");
@@ -165,7 +193,10 @@ async fn returns_405_with_allow_to_another_method() {
 async fn the_write_endpoints_do_not_exist() {
     let service = embedded().await;
     for method in ["PUT", "DELETE"] {
-        assert_problem(&service.request(method, "/template-details?id=1", &[]).await, 404);
+        assert_problem(
+            &service.request(method, "/template-details?id=1", &[]).await,
+            404,
+        );
     }
 }
 
@@ -191,7 +222,10 @@ async fn the_page_exists_only_with_the_lab() {
         (with.status, with.header("content-type")),
         (200, Some("text/html; charset=utf-8"))
     );
-    assert_problem(&Service::start(&[("LAB", "false")]).await.get("/").await, 404);
+    assert_problem(
+        &Service::start(&[("LAB", "false")]).await.get("/").await,
+        404,
+    );
 }
 
 #[tokio::test]
@@ -199,12 +233,16 @@ async fn a_request_id_is_the_callers_if_it_is_harmless() {
     let service = embedded().await;
     let longest = "x".repeat(64);
     for id in ["abc", "A-1_z", &longest] {
-        let answer = service.request("GET", "/healthz", &[("x-request-id", id)]).await;
+        let answer = service
+            .request("GET", "/healthz", &[("x-request-id", id)])
+            .await;
         assert_eq!(answer.header("x-request-id"), Some(id));
     }
     let too_long = "x".repeat(65);
     for id in ["", "a b", "a;b", "<script>", &too_long] {
-        let answer = service.request("GET", "/healthz", &[("x-request-id", id)]).await;
+        let answer = service
+            .request("GET", "/healthz", &[("x-request-id", id)])
+            .await;
         let given = answer.header("x-request-id").unwrap();
         assert!(given != id && given.len() == 16, "{id} became {given}");
     }
@@ -215,7 +253,10 @@ async fn health_is_answered_without_backends_and_readiness_names_each() {
     let service = embedded().await;
     assert_eq!(service.get("/healthz").await.status, 200);
     let ready = service.get("/readyz").await;
-    assert_eq!((ready.status, ready.text()), (200, "database: ok\ncache: ok\n"));
+    assert_eq!(
+        (ready.status, ready.text()),
+        (200, "database: ok\ncache: ok\n")
+    );
 }
 
 #[tokio::test]
@@ -262,6 +303,9 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(60 * 1024));
     let answer = http::raw(service.address(), long.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 4") || answer.is_empty(), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 4") || answer.is_empty(),
+        "{answer}"
+    );
     assert_eq!(service.get("/healthz").await.status, 200);
 }

@@ -60,7 +60,10 @@ async fn every_series_is_there_at_zero_from_the_first_scrape() {
     }
     for (name, label, values) in FAMILIES {
         for value in *values {
-            assert_eq!(counters.value(&format!("{name}{{{label}=\"{value}\"}}")), 0.0);
+            assert_eq!(
+                counters.value(&format!("{name}{{{label}=\"{value}\"}}")),
+                0.0
+            );
         }
     }
     for operation in ["get", "set", "del"] {
@@ -87,11 +90,13 @@ fn requests_to_the_route(counters: &Scrape) -> f64 {
     for method in [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER",
     ] {
-        let count =
-            format!("http_request_duration_seconds_count{{path=\"/template-details\",method=\"{method}\"}}");
+        let count = format!(
+            "http_request_duration_seconds_count{{path=\"/template-details\",method=\"{method}\"}}"
+        );
         sum += counters.value(&count);
         for status in 200..600 {
-            let labels = format!("path=\"/template-details\",method=\"{method}\",status=\"{status}\"");
+            let labels =
+                format!("path=\"/template-details\",method=\"{method}\",status=\"{status}\"");
             sum -= counters
                 .find(&format!("http_request_total{{{labels}}}"))
                 .unwrap_or_default();
@@ -169,7 +174,9 @@ async fn the_number_of_series_does_not_grow_with_traffic() {
         for method in [
             "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW",
         ] {
-            service.request(method, path, &[("if-none-match", "*")]).await;
+            service
+                .request(method, path, &[("if-none-match", "*")])
+                .await;
         }
     }
     service.get("/template-details").await;

@@ -43,7 +43,11 @@ impl Process {
             log,
         };
         eventually("the service says where it listens", async || {
-            assert!(process.child.try_wait().unwrap().is_none(), "{}", process.log());
+            assert!(
+                process.child.try_wait().unwrap().is_none(),
+                "{}",
+                process.log()
+            );
             process.log().contains("listening on http://")
         })
         .await;
@@ -109,7 +113,10 @@ fn wrong_settings_end_with_2_and_name_every_one() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    assert!(!text.contains("hunter2") && !text.contains("listening"), "{text}");
+    assert!(
+        !text.contains("hunter2") && !text.contains("listening"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -134,9 +141,15 @@ fn help_version_and_the_settings_are_printed() {
         ("--version", env!("CARGO_PKG_VERSION")),
         ("--print-config", "REDIS_TIMEOUT=70ms"),
     ] {
-        let output = stampede(&[("REDIS_TIMEOUT", "70ms")]).arg(flag).output().unwrap();
+        let output = stampede(&[("REDIS_TIMEOUT", "70ms")])
+            .arg(flag)
+            .output()
+            .unwrap();
         assert!(output.status.success());
-        assert!(String::from_utf8(output.stdout).unwrap().contains(part), "{flag}");
+        assert!(
+            String::from_utf8(output.stdout).unwrap().contains(part),
+            "{flag}"
+        );
     }
 }
 
@@ -173,9 +186,15 @@ async fn the_health_check_asks_the_service_at_its_address() {
             .status
     };
     assert_eq!(check(address).code(), Some(0));
-    assert_eq!(check(&address.replace("127.0.0.1", "0.0.0.0")).code(), Some(0));
+    assert_eq!(
+        check(&address.replace("127.0.0.1", "0.0.0.0")).code(),
+        Some(0)
+    );
     let nobody = ReservedPort::new();
-    assert_eq!(check(&format!("127.0.0.1:{}", nobody.number())).code(), Some(1));
+    assert_eq!(
+        check(&format!("127.0.0.1:{}", nobody.number())).code(),
+        Some(1)
+    );
 }
 
 #[tokio::test]
@@ -185,7 +204,10 @@ async fn a_signal_drains_what_is_under_way_and_ends_with_0() {
         let idle = tokio::net::TcpStream::connect(process.url.strip_prefix("http://").unwrap())
             .await
             .unwrap();
-        let under_way = tokio::spawn(http::get_owned(format!("{}/template-details?id=1", process.url)));
+        let under_way = tokio::spawn(http::get_owned(format!(
+            "{}/template-details?id=1",
+            process.url
+        )));
         let metrics = format!("{}/metrics", process.url);
         eventually("the query runs", async || {
             http::get(&metrics)
@@ -336,7 +358,12 @@ fn a_closed_standard_output_is_no_panic() {
     let mut child = stampede(&[]).arg("--print-config").spawn().unwrap();
     drop(child.stdout.take());
     let mut text = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
     assert!(
         !text.contains("panicked") && child.wait().unwrap().code().is_some(),
         "{text}"

@@ -23,7 +23,11 @@ impl Load {
         let (answered, failed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let stop = Arc::<AtomicBool>::default();
         let caller = |caller: usize| {
-            let (answered, failed, stop) = (Arc::clone(&answered), Arc::clone(&failed), Arc::clone(&stop));
+            let (answered, failed, stop) = (
+                Arc::clone(&answered),
+                Arc::clone(&failed),
+                Arc::clone(&stop),
+            );
             let base = service.url("/template-details?id=");
             tokio::spawn(async move {
                 let client = Client::new();
@@ -51,7 +55,11 @@ impl Load {
     async fn go_on_for(&self, answers: usize) {
         let goal = self.answered.load(Ordering::Relaxed) + answers;
         eventually("the load goes on", async || {
-            assert_eq!(self.failed.load(Ordering::Relaxed), 0, "requests that failed");
+            assert_eq!(
+                self.failed.load(Ordering::Relaxed),
+                0,
+                "requests that failed"
+            );
             self.answered.load(Ordering::Relaxed) >= goal
         })
         .await;
@@ -62,13 +70,20 @@ impl Load {
         for caller in self.callers {
             caller.await.unwrap();
         }
-        assert_eq!(self.failed.load(Ordering::Relaxed), 0, "requests that failed");
+        assert_eq!(
+            self.failed.load(Ordering::Relaxed),
+            0,
+            "requests that failed"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_an_error_when_redis_is_killed_under_load() {
-    let (database, redis) = (postgres::shared().await.database().await, Redis::start().await);
+    let (database, redis) = (
+        postgres::shared().await.database().await,
+        Redis::start().await,
+    );
     let service = Service::start(&[("DATABASE_URL", &database), ("REDIS_URL", &redis.url())]).await;
     let load = Load::on(&service);
     load.go_on_for(500).await;
@@ -83,7 +98,10 @@ async fn nobody_sees_an_error_when_redis_is_killed_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_an_error_when_redis_freezes_under_load() {
-    let (database, redis) = (postgres::shared().await.database().await, Redis::start().await);
+    let (database, redis) = (
+        postgres::shared().await.database().await,
+        Redis::start().await,
+    );
     let service = Service::start(&[("DATABASE_URL", &database), ("REDIS_URL", &redis.url())]).await;
     let load = Load::on(&service);
     load.go_on_for(500).await;
@@ -105,7 +123,10 @@ async fn nobody_sees_an_error_when_redis_freezes_under_load() {
 
 #[tokio::test]
 async fn without_redis_the_local_copy_answers_and_says_so() {
-    let (database, redis) = (postgres::shared().await.database().await, Redis::start().await);
+    let (database, redis) = (
+        postgres::shared().await.database().await,
+        Redis::start().await,
+    );
     let service = Service::start(&[("DATABASE_URL", &database), ("REDIS_URL", &redis.url())]).await;
     service.template(1).await;
     redis.kill().await;
@@ -122,7 +143,10 @@ async fn without_redis_the_local_copy_answers_and_says_so() {
         Some("stampede; fwd=bypass; stored")
     );
     let counters = service.scrape().await;
-    assert_eq!(counters.value("template_responses_total{source=\"local\"}"), 1.0);
+    assert_eq!(
+        counters.value("template_responses_total{source=\"local\"}"),
+        1.0
+    );
     assert_eq!(
         (counters.value("cache_up"), counters.value("db_hits_total")),
         (0.0, 2.0)

@@ -16,7 +16,10 @@ impl Stage {
     async fn set(settings: &[(&str, &str)]) -> Self {
         let database = postgres::shared().await.database().await;
         let cache = redis::shared().await.database();
-        let mut all = vec![("DATABASE_URL", database.as_str()), ("REDIS_URL", cache.as_str())];
+        let mut all = vec![
+            ("DATABASE_URL", database.as_str()),
+            ("REDIS_URL", cache.as_str()),
+        ];
         all.extend(settings);
         let service = Service::start(&all).await;
         service.until_ready_says("database: ok\ncache: ok\n").await;
@@ -51,9 +54,16 @@ async fn a_template_is_loaded_once_and_then_comes_from_redis() {
             answers
         })
         .await;
-    assert!(answers.iter().all(|answer| answer.json()["name"] == "Template 7"));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.json()["name"] == "Template 7")
+    );
     assert_eq!(
-        (grown.value("db_hits_total"), grown.value("cache_hits_total")),
+        (
+            grown.value("db_hits_total"),
+            grown.value("cache_hits_total")
+        ),
         (1.0, 9.0)
     );
     assert_eq!(grown.value("cache_misses_total"), 1.0);
@@ -76,7 +86,11 @@ async fn what_redis_holds_expires_within_the_ttl() {
 async fn another_replica_finds_what_this_one_loaded() {
     let stage = Stage::set(&[]).await;
     stage.service.template(7).await;
-    let other = Service::start(&[("DATABASE_URL", &stage.database), ("REDIS_URL", &stage.cache)]).await;
+    let other = Service::start(&[
+        ("DATABASE_URL", &stage.database),
+        ("REDIS_URL", &stage.cache),
+    ])
+    .await;
     let answer = other.template(7).await;
     assert!(
         answer
@@ -116,17 +130,27 @@ async fn an_unknown_id_is_asked_for_once_and_then_known_to_be_absent() {
         .await;
     assert_eq!(answers, [404, 404]);
     assert_eq!(
-        (grown.value("db_hits_total"), grown.value("cache_hits_total")),
+        (
+            grown.value("db_hits_total"),
+            grown.value("cache_hits_total")
+        ),
         (1.0, 1.0)
     );
-    assert_eq!(grown.value("template_responses_total{source=\"not_found\"}"), 2.0);
+    assert_eq!(
+        grown.value("template_responses_total{source=\"not_found\"}"),
+        2.0
+    );
 }
 
 #[tokio::test]
 async fn an_absent_template_that_comes_to_be_is_seen_when_its_ttl_ends() {
     let stage = Stage::set(&[("NEGATIVE_TTL", "200ms")]).await;
     assert_eq!(stage.service.template(101).await.status, 404);
-    postgres::execute(&stage.database, "INSERT INTO templates VALUES (101, 'New', 1, 0)").await;
+    postgres::execute(
+        &stage.database,
+        "INSERT INTO templates VALUES (101, 'New', 1, 0)",
+    )
+    .await;
     eventually("the new template is found", async || {
         stage.service.template(101).await.status == 200
     })
@@ -164,17 +188,26 @@ async fn wrong_content_in_redis_is_a_counted_miss_and_replaced() {
 async fn assert_replaced(stage: &Stage) {
     let (answer, grown) = stage.during(stage.service.template(7)).await;
     assert_eq!(answer.json()["name"], "Template 7");
-    assert_eq!(answer.header("cache-status"), Some("stampede; fwd=miss; stored"));
+    assert_eq!(
+        answer.header("cache-status"),
+        Some("stampede; fwd=miss; stored")
+    );
     assert_eq!(
         grown.value("cache_errors_total{op=\"get\",reason=\"corrupt\"}"),
         1.0
     );
     assert_eq!(
-        (grown.value("cache_misses_total"), grown.value("db_hits_total")),
+        (
+            grown.value("cache_misses_total"),
+            grown.value("db_hits_total")
+        ),
         (1.0, 1.0)
     );
     let again = stage.service.template(7).await;
-    assert!(again.header("cache-status").unwrap().contains("hit"), "{again:?}");
+    assert!(
+        again.header("cache-status").unwrap().contains("hit"),
+        "{again:?}"
+    );
 }
 
 #[tokio::test]
@@ -209,7 +242,8 @@ async fn a_database_session_carries_the_limits_of_the_service() {
     assert_eq!(answer.status, 503);
     assert!(answer.header("retry-after").is_some());
     // The server ended the query, not the service: the session is still there.
-    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'limits-of-the-service'";
+    let sessions =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'limits-of-the-service'";
     assert_eq!(postgres::shared().await.fetch_i64(sessions).await, 1);
     sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
     assert_eq!(service.template(1).await.status, 200);
@@ -222,7 +256,11 @@ async fn a_sqlite_file_serves_many_callers_at_once_and_keeps_its_rows() {
     for _ in 0..2 {
         let service = Service::start(&[("DATABASE_URL", &url), ("PROTECTION", "off")]).await;
         let answers = service.callers(100, 5).await;
-        assert!(answers.iter().all(|answer| answer.json()["name"] == "Template 5"));
+        assert!(
+            answers
+                .iter()
+                .all(|answer| answer.json()["name"] == "Template 5")
+        );
         service.stop().await;
     }
     std::fs::remove_dir_all(folder).unwrap();

@@ -23,7 +23,10 @@ const PATIENT: [(&str, &str); 4] = [
 async fn service_behind_a_lock(settings: &[(&str, &str)]) -> (Service, PgConnection) {
     let database = postgres::shared().await.database().await;
     let cache = redis::shared().await.database();
-    let mut all = vec![("DATABASE_URL", database.as_str()), ("REDIS_URL", cache.as_str())];
+    let mut all = vec![
+        ("DATABASE_URL", database.as_str()),
+        ("REDIS_URL", cache.as_str()),
+    ];
     all.extend(PATIENT);
     all.extend(settings);
     let service = Service::start(&all).await;
@@ -55,7 +58,11 @@ async fn a_thousand_callers(protection: &str) -> Scrape {
         until(&service, "cache_misses_total", CALLERS).await;
         release(lock).await;
     });
-    assert!(answers.iter().all(|answer| answer.json()["name"] == "Template 1"));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.json()["name"] == "Template 1")
+    );
     service.scrape().await
 }
 
@@ -64,12 +71,18 @@ async fn a_thousand_callers_of_a_cold_template_make_one_query() {
     let counters = a_thousand_callers("singleflight").await;
     assert_eq!(counters.value("db_hits_total"), 1.0);
     assert_eq!(counters.value("singleflight_shared_total"), CALLERS as f64);
-    assert_eq!(counters.value("template_responses_total{source=\"loaded\"}"), 1.0);
+    assert_eq!(
+        counters.value("template_responses_total{source=\"loaded\"}"),
+        1.0
+    );
     assert_eq!(
         counters.value("template_responses_total{source=\"shared\"}"),
         CALLERS as f64 - 1.0
     );
-    assert_eq!(counters.value("singleflight_flights_total{outcome=\"ok\"}"), 1.0);
+    assert_eq!(
+        counters.value("singleflight_flights_total{outcome=\"ok\"}"),
+        1.0
+    );
     assert_eq!(counters.value("singleflight_callers_sum"), CALLERS as f64);
     assert_eq!(
         counters.value("singleflight_wait_seconds_count"),
@@ -141,7 +154,11 @@ async fn a_load_fills_the_cache_when_every_caller_has_hung_up() {
                 .is_some_and(|status| status.contains("hit"))
         })
         .await;
-        assert_eq!(service.scrape().await.value("db_hits_total"), 1.0, "{protection}");
+        assert_eq!(
+            service.scrape().await.value("db_hits_total"),
+            1.0,
+            "{protection}"
+        );
     }
 }
 
@@ -152,8 +169,14 @@ async fn a_caller_over_the_limit_of_one_flight_is_shed() {
         until(&service, "requests_shed_total{reason=\"waiters\"}", 3).await;
         release(lock).await;
     });
-    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 2);
-    assert_eq!(answers.iter().filter(|answer| answer.status == 503).count(), 3);
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 200).count(),
+        2
+    );
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 503).count(),
+        3
+    );
 }
 
 #[tokio::test]
@@ -165,7 +188,10 @@ async fn a_load_that_finds_no_slot_in_time_is_shed() {
     ));
     until(&service, "db_queries_in_flight", 1).await;
     let shed = service.template(2).await;
-    assert_eq!((shed.status, shed.header("retry-after").is_some()), (503, true));
+    assert_eq!(
+        (shed.status, shed.header("retry-after").is_some()),
+        (503, true)
+    );
     assert_eq!(
         service
             .scrape()

@@ -24,7 +24,8 @@ impl Service {
     /// Starts a service with these settings, defaults for the rest.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
         let settings: HashMap<_, _> = settings.iter().copied().collect();
-        let config = Config::from_variables(|name| settings.get(name).map(|value| value.to_string()));
+        let config =
+            Config::from_variables(|name| settings.get(name).map(|value| value.to_string()));
         let app = App::build(&config.expect("usable settings"))
             .await
             .expect("addresses that the clients accept");
@@ -61,7 +62,12 @@ impl Service {
     }
 
     /// Asks in another way.
-    pub(crate) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         self.client.request(method, &self.url(path), headers).await
     }
 
