@@ -14,15 +14,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
-
-/// The limits of the server.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerOptions {
-    /// Longest drain.
-    pub grace: Duration,
-}
 
 /// Longest wait for a request's head, and for the next request on a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,30 +30,31 @@ const MOST_CONNECTIONS: usize = 8_000;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers on this listener until `shutdown` completes, then drains: connections that wait for a request are closed,
-/// requests under way are answered, for at most the grace. Calls `draining` in between.
+/// requests under way are answered until `grace` is over, and what is left then is cut. Calls `draining` in between.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    options: ServerOptions,
+    grace: Duration,
     shutdown: impl Future<Output = ()>,
     draining: impl FnOnce(),
 ) {
-    let connections = GracefulShutdown::new();
+    let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            (stream, place) = accept(&listener, &room) => serve_connection(stream, place, &router, &connections),
+            (stream, place) = accept(&listener, &room) => {
+                connections.spawn(serve_connection(stream, place, &router, &graceful));
+            }
+            Some(_ended) = connections.join_next() => {}
         }
     }
     draining();
     drop(listener);
-    if timeout(options.grace, connections.shutdown())
-        .await
-        .is_err()
-    {
+    if timeout(grace, graceful.shutdown()).await.is_err() {
         warn!("the grace is over: connections that are still busy are cut");
     }
 }
@@ -89,8 +84,8 @@ fn serve_connection(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
     router: &Router,
-    connections: &GracefulShutdown,
-) {
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + use<> {
     // Without it, small answers may wait for the peer's acknowledgement. A socket that refuses is closed already.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
@@ -102,11 +97,11 @@ fn serve_connection(
             TokioIo::new(stream),
             TowerToHyperService::new(router.clone()),
         );
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
+    let connection = graceful.watch(connection);
+    async move {
         let _place = place;
         if let Err(error) = connection.await {
             debug!(%error, "a connection ended early");
         }
-    });
+    }
 }
