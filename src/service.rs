@@ -22,7 +22,7 @@ use crate::local::LocalCopy;
 use crate::metrics::labels::{FlightOutcome, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::singleflight::{self, CallOptions, Group, Landing, Outcome, Ride, Role};
-use crate::store::{LoadError, TemplateStore};
+use crate::store::{Hope, LoadError, TemplateStore};
 use crate::template::TemplateId;
 
 /// Answers requests for templates. Cheap to clone.
@@ -277,7 +277,7 @@ impl Shared {
 
     async fn load_from_store(&self, id: TemplateId) -> Result<Loaded, LoadError> {
         let began = Instant::now();
-        let row = self.store.load(id).await?;
+        let row = self.store.load(id, self.hope(id)).await?;
         let took = began.elapsed();
         let ttl = if row.is_some() {
             self.cache_ttl
@@ -296,6 +296,14 @@ impl Shared {
             stored: stored || kept,
             database: Some(took),
         })
+    }
+
+    /// Without a local copy there is nothing to tell the known from the unknown by, and no flood to hold back.
+    fn hope(&self, id: TemplateId) -> Hope {
+        match &self.local {
+            Some(local) if !local.has_seen(id) => Hope::Speculative,
+            _ => Hope::Known,
+        }
     }
 
     fn keep(&self, id: TemplateId, entry: &Entry) -> bool {

@@ -29,8 +29,11 @@ const MOST_CONNECTIONS: usize = 8_000;
 /// After an accept that failed for want of a file descriptor, say: the next would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers on this listener until `shutdown` completes, then drains: connections that wait for a request are closed,
-/// requests under way are answered until `grace` is over, and what is left then is cut. Calls `draining` in between.
+/// Answers on this listener until `shutdown` completes, then drains, for at most `grace`; what is left then is cut.
+/// Calls `draining` in between.
+///
+/// While requests of before the signal are under way, callers that come later are answered as well: a load balancer
+/// learns from an answer that it should send no more, and what it has sent already is not lost.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -38,43 +41,72 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     draining: impl FnOnce(),
 ) {
-    let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let server = Server {
+        listener,
+        router,
+        room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+    };
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            (stream, place) = accept(&listener, &room) => {
-                connections.spawn(serve_connection(stream, place, &router, &graceful));
-            }
-            Some(_ended) = connections.join_next() => {}
-        }
-    }
+    let early = GracefulShutdown::new();
+    server
+        .accept_until(shutdown, &early, &mut connections)
+        .await;
     draining();
-    drop(listener);
-    if timeout(grace, graceful.shutdown()).await.is_err() {
+    let drain = async {
+        let late = GracefulShutdown::new();
+        server
+            .accept_until(early.shutdown(), &late, &mut connections)
+            .await;
+        drop(server);
+        late.shutdown().await;
+    };
+    if timeout(grace, drain).await.is_err() {
         warn!("the grace is over: connections that are still busy are cut");
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = Arc::clone(room)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            // The peer was gone before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
+struct Server {
+    listener: TcpListener,
+    router: Router,
+    room: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Accepts connections until `end` completes and nobody is left who has knocked already.
+    async fn accept_until(
+        &self,
+        end: impl Future<Output = ()>,
+        graceful: &GracefulShutdown,
+        connections: &mut JoinSet<()>,
+    ) {
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                (stream, place) = self.accept() => {
+                    connections.spawn(serve_connection(stream, place, &self.router, graceful));
+                }
+                () = &mut end => return,
+                Some(_ended) = connections.join_next() => {}
+            }
+        }
+    }
+
+    async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
+        let place = Arc::clone(&self.room).acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        let mut complained = false;
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return (stream, place),
+                // The peer was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut complained, true) {
+                        warn!(%error, "cannot accept connections");
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }

@@ -118,3 +118,11 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
         _ => true,
     }
 }
+
+/// Whether the server has as many sessions as it can have (SQLSTATE 53300), or all but those kept for its owner.
+pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "53300")
+}

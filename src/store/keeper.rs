@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::connection::{Connection, Engine};
-use super::{LoadError, Shared};
+use super::{Hope, LoadError, Shared};
 
 /// Whether the database can be asked.
 #[derive(Debug, Default)]
@@ -103,7 +103,8 @@ async fn keep(shared: Arc<Shared>, tried: Arc<Notify>) {
                 if matches!(shared.options.engine, Engine::Embedded(_)) {
                     _anchor = Some(connection);
                 } else {
-                    shared.slots.take().await.give_back(connection);
+                    let live = shared.slots.count(connection);
+                    shared.slots.take(Hope::Known).await.give_back(live);
                 }
                 complained = false;
                 shared.health.found();
@@ -149,10 +150,14 @@ impl Shared {
 
     /// Returns once the database is lost.
     async fn watch(&self) {
+        let mut looked_for_room = Instant::now();
         while self.health.is_up() {
             let _ = timeout(HEARTBEAT, self.health.doubted.notified()).await;
             if let Ok(Err(error)) = timeout(HEARTBEAT, self.ask()).await {
                 self.lost(&error);
+            } else if self.slots.has_surrendered() && looked_for_room.elapsed() >= HEARTBEAT {
+                looked_for_room = Instant::now();
+                self.look_for_room().await;
             }
         }
     }
@@ -160,20 +165,28 @@ impl Shared {
     /// Asks the database whether it is there, on a slot like any query. No slot in time is no answer either way: then
     /// the queries that hold the slots will tell.
     async fn ask(&self) -> Result<(), sqlx::Error> {
-        let mut slot = self.slots.take().await;
+        let slot = self.slots.take(Hope::Known).await;
         let answer = async {
-            let mut connection = match slot.idle() {
-                Some(connection) => connection,
-                None => self.options.engine.connect().await?,
+            let mut live = match slot.idle() {
+                Some(live) => live,
+                None => self.slots.count(self.options.engine.connect().await?),
             };
-            connection.ping().await.map(|()| connection)
+            live.connection.ping().await.map(|()| live)
         };
         let silent = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-        let connection = timeout(PING_TIMEOUT, answer)
+        let live = timeout(PING_TIMEOUT, answer)
             .await
             .unwrap_or_else(|_| Err(silent()))?;
-        slot.give_back(connection);
+        slot.give_back(live);
         Ok(())
+    }
+
+    /// Tries whether the server has room for one more connection by now.
+    async fn look_for_room(&self) {
+        let _turn = self.dialling.lock().await;
+        if let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, self.options.engine.connect()).await {
+            self.slots.restore(self.slots.count(connection));
+        }
     }
 }
 
