@@ -4,8 +4,8 @@
 
 mod contract;
 mod counting;
+mod faults;
 mod life_cycle;
-mod outages;
 mod read_path;
 mod stampede;
 mod support;

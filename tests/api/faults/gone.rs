@@ -1,82 +1,8 @@
 //! Backends that go away: nobody sees an error that a copy could have spared, and everything comes back by itself.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-use crate::support::http::Client;
+use super::load::Load;
+use super::{ALL_WELL, NO_CACHE, NO_DATABASE};
 use crate::support::{Mode, Postgres, Proxy, Redis, Service, eventually, postgres, redis};
-
-const ALL_WELL: &str = "database: ok\ncache: ok\n";
-const NO_CACHE: &str = "database: ok\ncache: down\n";
-const NO_DATABASE: &str = "database: down\ncache: ok\n";
-
-/// Callers that go on asking for templates 1 to 20 until they are told to stop.
-struct Load {
-    answered: Arc<AtomicUsize>,
-    failed: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-    callers: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    fn on(service: &Service) -> Self {
-        let (answered, failed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let stop = Arc::<AtomicBool>::default();
-        let caller = |caller: usize| {
-            let (answered, failed, stop) = (
-                Arc::clone(&answered),
-                Arc::clone(&failed),
-                Arc::clone(&stop),
-            );
-            let base = service.url("/template-details?id=");
-            tokio::spawn(async move {
-                let client = Client::new();
-                for turn in 0.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let id = 1 + (caller * 7 + turn) % 20;
-                    let answer = client.get(&format!("{base}{id}")).await;
-                    let right = answer.status == 200 && answer.json()["id"] == id;
-                    (if right { &answered } else { &failed }).fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        };
-        let callers = (0..16).map(caller).collect();
-        Self {
-            answered,
-            failed,
-            stop,
-            callers,
-        }
-    }
-
-    /// Waits until so many more requests have been answered.
-    async fn go_on_for(&self, answers: usize) {
-        let goal = self.answered.load(Ordering::Relaxed) + answers;
-        eventually("the load goes on", async || {
-            assert_eq!(
-                self.failed.load(Ordering::Relaxed),
-                0,
-                "requests that failed"
-            );
-            self.answered.load(Ordering::Relaxed) >= goal
-        })
-        .await;
-    }
-
-    async fn end(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for caller in self.callers {
-            caller.await.unwrap();
-        }
-        assert_eq!(
-            self.failed.load(Ordering::Relaxed),
-            0,
-            "requests that failed"
-        );
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_an_error_when_redis_is_killed_under_load() {
