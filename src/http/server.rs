@@ -5,13 +5,14 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -29,6 +30,9 @@ const MOST_CONNECTIONS: usize = 8_000;
 /// After an accept that failed for want of a file descriptor, say: the next would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Between two log lines about accepts that fail.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+
 /// Answers on this listener until `shutdown` completes, then drains, for at most `grace`; what is left then is cut.
 /// Calls `draining` in between.
 ///
@@ -45,6 +49,7 @@ pub async fn serve(
         listener,
         router,
         room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        complained_at: Mutex::default(),
     };
     let mut connections = JoinSet::new();
     let early = GracefulShutdown::new();
@@ -69,6 +74,7 @@ struct Server {
     listener: TcpListener,
     router: Router,
     room: Arc<Semaphore>,
+    complained_at: Mutex<Option<Instant>>,
 }
 
 impl Server {
@@ -92,17 +98,25 @@ impl Server {
         }
     }
 
+    fn may_complain(&self) -> bool {
+        let mut complained_at = self.complained_at.lock();
+        let may = complained_at.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE);
+        if may {
+            *complained_at = Some(Instant::now());
+        }
+        may
+    }
+
     async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
         let place = Arc::clone(&self.room).acquire_owned().await;
         let place = place.expect("the semaphore is never closed");
-        let mut complained = false;
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => return (stream, place),
                 // The peer was gone before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if !std::mem::replace(&mut complained, true) {
+                    if self.may_complain() {
                         warn!(%error, "cannot accept connections");
                     }
                     sleep(ACCEPT_PAUSE).await;

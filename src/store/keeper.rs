@@ -151,11 +151,21 @@ impl Shared {
     /// Returns once the database is lost.
     async fn watch(&self) {
         let mut looked_for_room = Instant::now();
+        let mut silent = 0;
         while self.health.is_up() {
-            let _ = timeout(HEARTBEAT, self.health.doubted.notified()).await;
-            if let Ok(Err(error)) = timeout(HEARTBEAT, self.ask()).await {
-                self.lost(&error);
-            } else if self.slots.has_surrendered() && looked_for_room.elapsed() >= HEARTBEAT {
+            if silent == 0 {
+                let _ = timeout(HEARTBEAT, self.health.doubted.notified()).await;
+            }
+            match timeout(HEARTBEAT, self.ask()).await {
+                // Once may be this process's own fault, when it gets no processor.
+                Ok(Err(Unheard::Silence)) if silent == 0 => silent = 1,
+                Ok(Err(Unheard::Silence)) => {
+                    self.lost(&sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+                }
+                Ok(Err(Unheard::Error(error))) => self.lost(&error),
+                Ok(Ok(())) | Err(_) => silent = 0,
+            }
+            if self.slots.has_surrendered() && looked_for_room.elapsed() >= HEARTBEAT {
                 looked_for_room = Instant::now();
                 self.look_for_room().await;
             }
@@ -164,7 +174,7 @@ impl Shared {
 
     /// Asks the database whether it is there, on a slot like any query. No slot in time is no answer either way: then
     /// the queries that hold the slots will tell.
-    async fn ask(&self) -> Result<(), sqlx::Error> {
+    async fn ask(&self) -> Result<(), Unheard> {
         let slot = self.slots.take(Hope::Known).await;
         let answer = async {
             let mut live = match slot.idle() {
@@ -173,11 +183,10 @@ impl Shared {
             };
             live.connection.ping().await.map(|()| live)
         };
-        let silent = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-        let live = timeout(PING_TIMEOUT, answer)
+        let answer = timeout(PING_TIMEOUT, answer)
             .await
-            .unwrap_or_else(|_| Err(silent()))?;
-        slot.give_back(live);
+            .map_err(|_| Unheard::Silence)?;
+        slot.give_back(answer.map_err(Unheard::Error)?);
         Ok(())
     }
 
@@ -188,6 +197,14 @@ impl Shared {
             self.slots.restore(self.slots.count(connection));
         }
     }
+}
+
+/// Why a question has no answer.
+enum Unheard {
+    /// Nothing came in time.
+    Silence,
+    /// The connection could not be made, or broke.
+    Error(sqlx::Error),
 }
 
 /// Why, for the log: the server's own words where it has some, never an address.

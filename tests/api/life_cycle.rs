@@ -4,6 +4,9 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
 use crate::support::port::ReservedPort;
 use crate::support::{Postgres, Redis, eventually, http};
 
@@ -27,10 +30,14 @@ struct Process {
 impl Process {
     /// Starts the service on a free port and waits until it says where it listens.
     async fn start(settings: &[(&str, &str)]) -> Self {
-        let mut child = stampede(settings)
-            .env("HTTP_ADDR", "127.0.0.1:0")
-            .spawn()
-            .unwrap();
+        Self::run(&mut stampede(settings)).await
+    }
+
+    async fn run(command: &mut Command) -> Self {
+        let command = command
+            .stderr(Stdio::piped())
+            .env("HTTP_ADDR", "127.0.0.1:0");
+        let mut child = command.spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn({
@@ -55,6 +62,10 @@ impl Process {
         let (_, address) = log.split_once("listening on ").unwrap();
         process.url = address.split(['"', '\n']).next().unwrap().trim().to_owned();
         process
+    }
+
+    fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
     }
 
     fn log(&self) -> String {
@@ -351,6 +362,112 @@ async fn log_lines_can_be_json_and_requests_are_logged_at_debug() {
     let quiet = Process::start(&[]).await;
     http::get(&format!("{}/healthz", quiet.url)).await;
     assert!(!quiet.log().contains("healthz"));
+}
+
+/// A connection on which this was sent and nothing is read.
+async fn unread(process: &Process, bytes: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(process.address()).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_requests_and_slow_readers_do_not_keep_a_drain_from_ending_well() {
+    let mut process = Process::start(&[("DB_DELAY", "700ms"), ("SHUTDOWN_GRACE", "3s")]).await;
+    let mut idlers = Vec::new();
+    for _ in 0..100 {
+        idlers.push(unread(&process, "GET /template-details?id=1 HTTP/1.1\r\nhost:").await);
+    }
+    // More answers than the buffers on the way can take.
+    let many = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(200);
+    for _ in 0..3 {
+        idlers.push(unread(&process, &many).await);
+    }
+    let under_way: Vec<_> = (1..=5)
+        .flat_map(|id| vec![id; 20])
+        .map(|id| {
+            tokio::spawn(http::get_owned(format!(
+                "{}/template-details?id={id}",
+                process.url
+            )))
+        })
+        .collect();
+    let metrics = format!("{}/metrics", process.url);
+    eventually("all of them wait for their loads", async || {
+        http::get(&metrics)
+            .await
+            .text()
+            .contains("\ncache_misses_total 100\n")
+    })
+    .await;
+    process.signal("TERM");
+    eventually("it says that it drains", async || {
+        process.log().contains("draining")
+    })
+    .await;
+    let ready = http::get(&format!("{}/readyz", process.url)).await;
+    assert_eq!(
+        (ready.status, ready.header("content-type")),
+        (503, Some("application/problem+json"))
+    );
+    for answer in under_way {
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status, 200, "{}{}", answer.text(), process.log());
+    }
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
+    drop(idlers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_file_descriptors_the_process_waits_for_some_and_does_not_spin() {
+    let mut limited = Command::new("prlimit");
+    limited
+        .arg("--nofile=48:48")
+        .arg(env!("CARGO_BIN_EXE_stampede"));
+    let process = Process::run(limited.env_clear()).await;
+    let mut connections = Vec::new();
+    for _ in 0..100 {
+        connections.push(TcpStream::connect(process.address()).await.unwrap());
+    }
+    eventually("it has no descriptor left", async || {
+        process.log().contains("cannot accept connections")
+    })
+    .await;
+    let cpu = async || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.child.id())).unwrap();
+        let ticks: Vec<u64> = stat
+            .rsplit(") ")
+            .next()
+            .unwrap()
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|n| n.parse().unwrap())
+            .collect();
+        ticks.iter().sum::<u64>()
+    };
+    let before = cpu().await;
+    // Nothing happens in this time; what would be seen is a busy loop: a hundred ticks of 10 ms.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let ticks = cpu().await - before;
+    assert!(ticks < 30, "{ticks} ticks in a second of waiting");
+    drop(connections);
+    eventually("it answers again", async || {
+        let get = hyper::Request::get(format!("{}/healthz", process.url))
+            .body(Default::default())
+            .unwrap();
+        http::Client::new()
+            .send(get)
+            .await
+            .is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
+    assert_eq!(
+        process.log().matches("cannot accept").count(),
+        1,
+        "{}",
+        process.log()
+    );
 }
 
 #[test]
