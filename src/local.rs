@@ -4,10 +4,11 @@
 //! starts a new one. Past its TTL a copy is good for one thing only: to answer, marked as stale, when the database
 //! cannot be asked either. While Redis answers, only Redis decides what is fresh, and nothing is read from here.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::cache::entry::{Content, Entry, Moment};
-use crate::cache::shelf::Shelf;
+use crate::cache::shelf::{Kept, Shelf};
 use crate::template::TemplateId;
 
 /// The last-known-good copies.
@@ -16,56 +17,84 @@ pub struct LocalCopy {
     /// None if there is to be no copy at all.
     shelf: Option<Shelf>,
     stale_for: Duration,
+    /// Changes before this moment may have been missed: see [`LocalCopy::distrust`].
+    trusted_since: AtomicU64,
+}
+
+/// What became of an entry that was to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// It is kept.
+    Kept,
+    /// Something newer is known.
+    Overtaken,
+    /// There is no room for copies at all.
+    NoRoom,
 }
 
 impl LocalCopy {
     /// Room for this many templates, which may be none; each may answer for `stale_for` after its TTL.
     pub fn new(entries: usize, stale_for: Duration) -> Self {
-        Self {
-            shelf: (entries > 0).then(|| Shelf::new(entries)),
-            stale_for,
-        }
+        let shelf = (entries > 0).then(|| Shelf::new(entries));
+        Self { shelf, stale_for, trusted_since: AtomicU64::new(0) }
     }
 
-    /// Keeps what is known of a template, unless the same or something newer is kept already. Says whether there is
-    /// a copy now.
-    pub fn keep(&self, id: TemplateId, entry: &Entry) -> bool {
-        let Some(shelf) = &self.shelf else {
-            return false;
-        };
+    /// Keeps what is known of a template, unless something newer is known.
+    pub fn keep(&self, id: TemplateId, entry: &Entry) -> Keeping {
+        let Some(shelf) = &self.shelf else { return Keeping::NoRoom };
         let known = shelf.at(id);
-        if known.is_none_or(|known| known.stored_at < entry.stored_at) {
-            shelf.put(id, entry.clone());
-        }
-        true
+        // What a hit brings is mostly what is kept already.
+        let kept = known.is_some_and(|known| known.is_newest() && known.entry.is_same(entry)) || shelf.put(id, entry);
+        if kept { Keeping::Kept } else { Keeping::Overtaken }
     }
 
     /// The copy whose TTL still lasts.
     pub fn fresh(&self, id: TemplateId, now: Moment) -> Option<Entry> {
-        self.at(id).filter(|entry| entry.is_fresh(now))
+        let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
+        self.newest(id).filter(|entry| entry.is_known(now) && entry.stored_at >= trusted_since)
     }
 
     /// What became known at that moment or later: a load that ended while its asker was still on the way.
     pub fn known_since(&self, id: TemplateId, moment: Moment) -> Option<Entry> {
-        self.at(id).filter(|entry| entry.stored_at >= moment)
+        self.newest(id).filter(|entry| entry.stored_at >= moment && entry.content != Content::Changed)
     }
 
     /// Whether this template existed when it was last heard of. Without copies, nothing tells the one from the other.
     pub fn may_exist(&self, id: TemplateId) -> bool {
-        let existed = |entry: Entry| matches!(entry.content, Content::Template(_));
+        let existed = |kept: Kept| matches!(kept.entry.content, Content::Template(_));
         self.shelf.is_none() || self.at(id).is_some_and(existed)
     }
 
     /// The copy that may still answer when nothing else can.
     pub fn last_known_good(&self, id: TemplateId, now: Moment) -> Option<Entry> {
-        let usable = |entry: &Entry| {
-            matches!(entry.content, Content::Template(_))
-                && now < entry.expires_at.after(self.stale_for)
-        };
-        self.at(id).filter(usable)
+        let entry = self.at(id)?.entry;
+        let usable = matches!(entry.content, Content::Template(_)) && now < entry.expires_at.after(self.stale_for);
+        usable.then_some(entry)
     }
 
-    fn at(&self, id: TemplateId) -> Option<Entry> {
+    /// Takes note that a template has changed to the version of this entry, and says whether that is news.
+    pub fn overtake(&self, id: TemplateId, changed: &Entry) -> bool {
+        self.shelf.as_ref().is_none_or(|shelf| shelf.overtake(id, changed))
+    }
+
+    /// Forgets what is known of a template, because it may have changed and nobody can say to what.
+    pub fn forget(&self, id: TemplateId) {
+        if let Some(shelf) = &self.shelf {
+            shelf.forget(id);
+        }
+    }
+
+    /// Changes up to now may have been missed: no copy of before is fresh any more, though it may still be the
+    /// last-known-good.
+    pub fn distrust(&self, now: Moment) {
+        self.trusted_since.store(now.0, Ordering::Relaxed);
+    }
+
+    fn newest(&self, id: TemplateId) -> Option<Entry> {
+        self.at(id).filter(Kept::is_newest).map(|kept| kept.entry)
+    }
+
+    fn at(&self, id: TemplateId) -> Option<Kept> {
         self.shelf.as_ref()?.at(id)
     }
 }
@@ -73,7 +102,7 @@ impl LocalCopy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Template, UpdatedAt};
+    use crate::template::{State, Template, UpdatedAt};
 
     const TTL: Duration = Duration::from_secs(30);
 
@@ -88,7 +117,7 @@ mod tests {
             updated_at: UpdatedAt(0),
             version,
         };
-        Entry::new(Some(row), Moment(stored_at), TTL)
+        Entry::new(State::Present(row), Moment(stored_at), TTL)
     }
 
     #[test]
@@ -119,7 +148,7 @@ mod tests {
     #[test]
     fn that_a_template_is_absent_is_never_answered_past_its_ttl() {
         let local = LocalCopy::new(10, Duration::from_secs(60));
-        local.keep(id(), &Entry::new(None, Moment(0), TTL));
+        local.keep(id(), &Entry::new(State::Absent { version: 0 }, Moment(0), TTL));
         assert!(local.fresh(id(), Moment(1)).is_some());
         assert!(local.last_known_good(id(), Moment(40_000)).is_none());
     }
@@ -127,7 +156,7 @@ mod tests {
     #[test]
     fn without_room_nothing_is_kept_and_nothing_is_called_unknown() {
         let local = LocalCopy::new(0, Duration::from_secs(60));
-        assert!(!local.keep(id(), &version(1, 0)));
+        assert_eq!(local.keep(id(), &version(1, 0)), Keeping::NoRoom);
         assert!(
             local.fresh(id(), Moment(1)).is_none()
                 && local.last_known_good(id(), Moment(1)).is_none()
@@ -141,5 +170,26 @@ mod tests {
         local.keep(id(), &version(1, 1_000));
         assert!(local.known_since(id(), Moment(1_000)).is_some());
         assert!(local.known_since(id(), Moment(1_001)).is_none());
+    }
+
+    #[test]
+    fn a_copy_that_was_overtaken_is_stale_but_may_be_the_last_known_good() {
+        let local = LocalCopy::new(10, Duration::from_secs(60));
+        local.keep(id(), &version(1, 0));
+        assert!(local.overtake(id(), &Entry::changed(2, Moment(1), TTL)));
+        assert!(local.fresh(id(), Moment(2)).is_none() && local.last_known_good(id(), Moment(2)).is_some());
+        assert_eq!(local.keep(id(), &version(1, 2)), Keeping::Overtaken);
+        assert_eq!(local.keep(id(), &version(2, 2)), Keeping::Kept);
+        assert!(local.fresh(id(), Moment(3)).is_some());
+    }
+
+    #[test]
+    fn after_a_gap_no_copy_of_before_is_fresh() {
+        let local = LocalCopy::new(10, Duration::from_secs(60));
+        local.keep(id(), &version(1, 0));
+        local.distrust(Moment(5));
+        assert!(local.fresh(id(), Moment(6)).is_none() && local.last_known_good(id(), Moment(6)).is_some());
+        local.keep(id(), &version(1, 7));
+        assert!(local.fresh(id(), Moment(8)).is_some());
     }
 }

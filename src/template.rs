@@ -64,9 +64,39 @@ impl Template {
     }
 }
 
+/// What the database says of an id. For each id, a higher version means a later state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is such a template.
+    Present(Template),
+    /// There is none; version 0 if there never was one, else the version at which it was deleted.
+    Absent {
+        /// Which state this is.
+        version: i64,
+    },
+}
+
+impl State {
+    /// Which state this is.
+    pub fn version(&self) -> i64 {
+        match self {
+            Self::Present(template) => template.version,
+            Self::Absent { version } => *version,
+        }
+    }
+}
+
 /// A point in time in whole seconds since the Unix epoch, written as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpdatedAt(pub i64);
+
+impl UpdatedAt {
+    /// The system clock's time.
+    pub fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since_epoch.as_secs()).unwrap_or(LAST_SECOND))
+    }
+}
 
 /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
 const LAST_SECOND: i64 = 253_402_300_799;

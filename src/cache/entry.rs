@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use crate::template::Template;
+use crate::template::State;
 
 /// A point in time in milliseconds since the Unix epoch: what processes that share a Redis can agree on.
 ///
@@ -39,24 +39,19 @@ impl Moment {
 /// What is known of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// It exists.
-    Template(Body),
+    /// It exists: its answer's bytes, serialised once.
+    Template(Bytes),
     /// There is no such template.
     Absent,
-}
-
-/// A template as its answer's bytes, serialised once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Body {
-    /// [`Template::version`], from which the entity tag is made.
-    pub version: i64,
-    /// The JSON.
-    pub json: Bytes,
+    /// It has changed to at least this version, and nobody has looked yet: nothing older may be stored.
+    Changed,
 }
 
 /// What is known of a template, since when, and until when that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Which state of the template this is; a higher one is a later one.
+    pub version: i64,
     /// What is known.
     pub content: Content,
     /// When the database said so.
@@ -67,24 +62,33 @@ pub struct Entry {
 
 impl Entry {
     /// What the database has just said, for as long as `ttl`.
-    pub fn new(row: Option<Template>, now: Moment, ttl: Duration) -> Self {
-        let content = match row {
-            Some(template) => Content::Template(Body {
-                version: template.version,
-                json: template.to_json().into(),
-            }),
-            None => Content::Absent,
+    pub fn new(state: State, now: Moment, ttl: Duration) -> Self {
+        let version = state.version();
+        let content = match state {
+            State::Present(template) => Content::Template(template.to_json().into()),
+            State::Absent { .. } => Content::Absent,
         };
-        Self {
-            content,
-            stored_at: now,
-            expires_at: now.after(ttl),
-        }
+        Self { version, content, stored_at: now, expires_at: now.after(ttl) }
+    }
+
+    /// That a template has changed to this version, for as long as a load of something older may be under way.
+    pub fn changed(version: i64, now: Moment, longest_load: Duration) -> Self {
+        Self { version, content: Content::Changed, stored_at: now, expires_at: now.after(longest_load) }
     }
 
     /// Whether its TTL still lasts.
     pub fn is_fresh(&self, now: Moment) -> bool {
         now < self.expires_at
+    }
+
+    /// Whether it says something, and its TTL still lasts.
+    pub fn is_known(&self, now: Moment) -> bool {
+        self.content != Content::Changed && self.is_fresh(now)
+    }
+
+    /// Whether it is the same answer of the database.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.version, self.stored_at) == (other.version, other.stored_at)
     }
 
     /// How old it is.
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     fn absent(stored_at: u64, ttl_ms: u64) -> Entry {
-        Entry::new(None, Moment(stored_at), Duration::from_millis(ttl_ms))
+        Entry::new(State::Absent { version: 0 }, Moment(stored_at), Duration::from_millis(ttl_ms))
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! [`MemoryCache`]: what stands in for Redis when there is none, with the same TTLs.
 
-use super::Lookup;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Lookup, Stored};
 use super::entry::{Entry, Moment};
-use super::shelf::Shelf;
+use super::shelf::{Kept, Shelf};
 use crate::template::TemplateId;
 
 /// Answers inside this process.
 #[derive(Debug)]
 pub struct MemoryCache {
     shelf: Shelf,
+    /// What was stored before may have changed since.
+    trusted_since: AtomicU64,
 }
 
 /// About as many templates as the Redis of the container file holds in its 64 MB.
@@ -17,21 +21,33 @@ const ENTRIES: usize = 64 * 1024;
 impl MemoryCache {
     /// Empty.
     pub fn new() -> Self {
-        Self {
-            shelf: Shelf::new(ENTRIES),
-        }
+        Self { shelf: Shelf::new(ENTRIES), trusted_since: AtomicU64::new(0) }
     }
 
     pub(super) fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
+        let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
+        let usable =
+            |kept: &Kept| kept.is_newest() && kept.entry.is_known(now) && kept.entry.stored_at >= trusted_since;
         match self.shelf.at(id) {
-            Some(entry) if entry.is_fresh(now) => Lookup::Hit(entry),
+            Some(kept) if usable(&kept) => Lookup::Hit(kept.entry),
             _ => Lookup::Miss,
         }
     }
 
-    pub(super) fn store(&self, id: TemplateId, entry: &Entry) -> bool {
-        self.shelf.put(id, entry.clone());
-        true
+    pub(super) fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
+        if self.shelf.put(id, entry) { Stored::Yes } else { Stored::Overtaken }
+    }
+
+    pub(super) fn overtake(&self, id: TemplateId, changed: &Entry) {
+        self.shelf.overtake(id, changed);
+    }
+
+    pub(super) fn distrust(&self, now: Moment) {
+        self.trusted_since.store(now.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn forget(&self, id: TemplateId) {
+        self.shelf.forget(id);
     }
 }
 

@@ -3,7 +3,9 @@
 //! Two of them: Redis, and one inside the process that keeps the same promises. What an answer is stands in
 //! [`entry`], how it is written in Redis in [`payload`]. Nothing here knows of the database or of HTTP.
 
+mod debts;
 pub mod entry;
+mod fence;
 mod memory;
 mod payload;
 mod redis;
@@ -11,9 +13,7 @@ pub mod shelf;
 mod silence;
 mod slot;
 
-use std::sync::Arc;
-
-use entry::{Entry, Moment};
+use entry::{Content, Entry, Moment};
 pub use memory::MemoryCache;
 pub use redis::{RedisCache, RedisOptions};
 
@@ -31,6 +31,17 @@ pub enum Lookup {
     Unanswered,
 }
 
+/// What became of an entry that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is stored.
+    Yes,
+    /// Something newer is there.
+    Overtaken,
+    /// The cache could not be told.
+    No,
+}
+
 /// Answers by template.
 #[derive(Debug)]
 pub enum TemplateCache {
@@ -45,7 +56,7 @@ impl TemplateCache {
     /// the one who asks.
     pub async fn lookup(&self, id: TemplateId, now: Moment, metrics: &Metrics) -> Lookup {
         let lookup = match self {
-            Self::Redis(cache) => cache.lookup(id, now, metrics).await,
+            Self::Redis(cache) => cache.lookup(id, now).await,
             Self::Memory(cache) => cache.lookup(id, now),
         };
         match lookup {
@@ -56,11 +67,47 @@ impl TemplateCache {
         lookup
     }
 
-    /// Stores an answer until its TTL ends, and says whether it is stored.
-    pub async fn store(&self, id: TemplateId, entry: &Entry, metrics: &Arc<Metrics>) -> bool {
+    /// Stores an entry until its TTL ends, unless something newer is there.
+    pub async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self {
-            Self::Redis(cache) => cache.store(id, entry, metrics).await,
+            Self::Redis(cache) => cache.store(id, entry).await,
             Self::Memory(cache) => cache.store(id, entry),
+        }
+    }
+
+    /// Stores what a change has made of a template. If the cache cannot be told now, it is told before it is asked
+    /// again.
+    pub async fn announce(&self, id: TemplateId, entry: &Entry) {
+        match self {
+            Self::Redis(cache) => cache.announce(id, entry).await,
+            Self::Memory(cache) if entry.content == Content::Changed => cache.overtake(id, entry),
+            Self::Memory(cache) => {
+                cache.store(id, entry);
+            }
+        }
+    }
+
+    /// Forgets a template that may have changed, nobody can say to what.
+    pub async fn forget(&self, id: TemplateId) {
+        match self {
+            Self::Redis(cache) => cache.forget(id).await,
+            Self::Memory(cache) => cache.forget(id),
+        }
+    }
+
+    /// Everything may have changed: nothing that was stored before this moment is believed.
+    pub fn distrust(&self, now: Moment) {
+        match self {
+            Self::Redis(cache) => cache.distrust(now),
+            Self::Memory(cache) => cache.distrust(now),
+        }
+    }
+
+    /// Changes up to now may have been missed by this process: what only this process keeps is not believed any more.
+    pub fn missed_notices(&self, now: Moment) {
+        match self {
+            Self::Redis(_) => {}
+            Self::Memory(cache) => cache.distrust(now),
         }
     }
 

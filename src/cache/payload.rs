@@ -1,48 +1,42 @@
 //! How an [`Entry`] is written in Redis: one line of text, then the answer's bytes.
 //!
 //! ```text
-//! td1 <checksum> <id> <version> <stored at> <expires at>\n{"id":1,…}
+//! td1 <checksum> <id> <version> <kind> <stored at> <expires at>\n{"id":1,…}
 //! ```
 //!
 //! Redis is a place where anything may turn up. So the line names the format's version and the template that it is
 //! for, and a CRC-32 covers everything behind it: what is foreign, truncated, altered, of another format or of
-//! another template is not decoded. Version 0 with no bytes behind the line says that there is no such template.
-//! Times are in milliseconds since the Unix epoch.
+//! another template is not decoded. The kind is `t` with a template's bytes behind the line, or with nothing behind it
+//! `a` for absent and `c` for changed. Times are in milliseconds since the Unix epoch.
 
 use std::io::Write as _;
 use std::str;
 
 use bytes::Bytes;
 
-use super::entry::{Body, Content, Entry, Moment};
+use super::entry::{Content, Entry, Moment};
 use crate::template::TemplateId;
 
 const FORMAT: &[u8] = b"td1 ";
 const CHECKSUM_DIGITS: usize = 8;
 const HEAD: usize = FORMAT.len() + CHECKSUM_DIGITS + 1;
 
-/// The version of an entry that says that there is no such template.
-const ABSENT: i64 = 0;
-
 /// The bytes for Redis.
 pub(super) fn encode(id: TemplateId, entry: &Entry) -> Vec<u8> {
-    let (version, json): (i64, &[u8]) = match &entry.content {
-        Content::Template(body) => (body.version, &body.json),
-        Content::Absent => (ABSENT, &[]),
+    let (kind, json): (char, &[u8]) = match &entry.content {
+        Content::Template(json) => ('t', json),
+        Content::Absent => ('a', &[]),
+        Content::Changed => ('c', &[]),
     };
-    let mut rest = Vec::with_capacity(96 + json.len());
-    rest.extend_from_slice(&[0; HEAD]);
-    let written = writeln!(
-        rest,
-        "{id} {version} {} {}",
-        entry.stored_at.0, entry.expires_at.0
-    );
+    let Entry { version, stored_at, expires_at, .. } = entry;
+    let mut bytes = Vec::with_capacity(96 + json.len());
+    bytes.extend_from_slice(&[0; HEAD]);
+    let written = writeln!(bytes, "{id} {version} {kind} {} {}", stored_at.0, expires_at.0);
     debug_assert!(written.is_ok(), "a Vec takes every byte");
-    rest.extend_from_slice(json);
-    let checksum = crc32fast::hash(&rest[HEAD..]);
-    let head = format!("td1 {checksum:08x} ");
-    rest[..HEAD].copy_from_slice(head.as_bytes());
-    rest
+    bytes.extend_from_slice(json);
+    let checksum = crc32fast::hash(&bytes[HEAD..]);
+    bytes[..HEAD].copy_from_slice(format!("td1 {checksum:08x} ").as_bytes());
+    bytes
 }
 
 /// The entry of this template, if these bytes are one.
@@ -57,20 +51,19 @@ pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
     let line_end = rest.iter().position(|byte| *byte == b'\n')?;
     let mut fields = str::from_utf8(&rest[..line_end]).ok()?.split(' ');
     let named = TemplateId::parse(fields.next()?)?;
-    let version: i64 = fields.next()?.parse().ok()?;
+    let version = fields.next()?.parse().ok().filter(|version| *version >= 0)?;
+    let kind = fields.next()?;
     let mut moment = || Some(Moment(fields.next()?.parse().ok()?));
     let (stored_at, expires_at) = (moment()?, moment()?);
     let json = payload.slice(HEAD + line_end + 1..);
-    let content = match (version, json.is_empty()) {
-        (ABSENT, true) => Content::Absent,
-        (ABSENT, false) | (_, true) => return None,
-        (version, false) => Content::Template(Body { version, json }),
+    let content = match (kind, json.is_empty()) {
+        ("t", false) => Content::Template(json),
+        ("a", true) => Content::Absent,
+        ("c", true) => Content::Changed,
+        _ => return None,
     };
-    (named == id && fields.next().is_none()).then_some(Entry {
-        content,
-        stored_at,
-        expires_at,
-    })
+    let ours = named == id && fields.next().is_none();
+    ours.then_some(Entry { version, content, stored_at, expires_at })
 }
 
 #[cfg(test)]
@@ -78,7 +71,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::template::{Template, UpdatedAt};
+    use crate::template::{State, Template, UpdatedAt};
 
     fn id(number: i64) -> TemplateId {
         TemplateId::new(number).unwrap()
@@ -91,13 +84,14 @@ mod tests {
             updated_at: UpdatedAt(0),
             version: 3,
         };
-        Entry::new(Some(template), Moment(1_000), Duration::from_secs(30))
+        Entry::new(State::Present(template), Moment(1_000), Duration::from_secs(30))
     }
 
     #[test]
     fn what_was_encoded_is_decoded() {
-        let absent = Entry::new(None, Moment(1), Duration::from_secs(5));
-        for entry in [entry(), absent] {
+        let ttl = Duration::from_secs(5);
+        let absent = Entry::new(State::Absent { version: 4 }, Moment(1), ttl);
+        for entry in [entry(), absent, Entry::changed(9, Moment(1), ttl)] {
             assert_eq!(decode(id(7), &encode(id(7), &entry).into()), Some(entry));
         }
     }
@@ -143,7 +137,7 @@ mod tests {
         for foreign in [
             "",
             "td1",
-            "td2 00000000 7 1 1 1\n{}",
+            "td2 00000000 7 1 t 1 1\n{}",
             "{\"id\":7}",
             "td1 00000000 \n",
             "\u{0}\u{0}",

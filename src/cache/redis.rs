@@ -1,16 +1,16 @@
-//! [`RedisCache`]: answers in Redis, under `td:v1:<id>`, written as [`super::payload`] says.
+//! [`RedisCache`]: answers in Redis, under `td:v1:<id>`, written as [`super::payload`] and [`super::fence`] say.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, IntoConnectionInfo, Value};
+use redis::{Client, IntoConnectionInfo, Value};
 
-use super::Lookup;
 use super::entry::{Entry, Moment};
-use super::payload;
 use super::slot::{Failure, Slot};
+use super::{Lookup, Stored, fence, payload};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
 use crate::template::TemplateId;
@@ -48,6 +48,9 @@ impl RedisOptions {
 pub struct RedisCache {
     slot: Slot,
     longest_ttl: Duration,
+    /// What was stored before may have changed since without Redis knowing.
+    trusted_since: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 impl RedisCache {
@@ -58,79 +61,95 @@ impl RedisCache {
             timeout,
             longest_ttl,
         } = options;
-        Self {
-            slot: Slot::open(client, timeout, metrics).await,
-            longest_ttl,
-        }
+        let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
+        Self { slot, longest_ttl, trusted_since: AtomicU64::new(0), metrics }
     }
 
     pub(super) fn is_up(&self) -> bool {
         self.slot.is_installed()
     }
 
-    pub(super) async fn lookup(&self, id: TemplateId, now: Moment, metrics: &Metrics) -> Lookup {
-        let mut get = Cmd::with_capacity(2, 32);
-        get.arg("GET").arg(key(id));
-        match self.slot.call(&get).await {
+    pub(super) async fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
+        match self.slot.call(&fence::read(id)).await {
             Ok(Value::Nil) => Lookup::Miss,
-            Ok(Value::BulkString(bytes)) => self.read(id, bytes.into(), now, metrics),
+            Ok(Value::BulkString(bytes)) => self.read(id, bytes.into(), now).await,
             // Something of another type is stored there: an answer, and none of ours.
-            Ok(_) => corrupt(metrics),
-            Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => corrupt(metrics),
+            Ok(_) => self.corrupt(id).await,
+            Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => self.corrupt(id).await,
             Err(failure) => {
-                metrics
-                    .cache_errors
-                    .of((Operation::Get, failure.reason()))
-                    .inc();
+                self.count(Operation::Get, &failure);
                 Lookup::Unanswered
             }
         }
     }
 
-    fn read(&self, id: TemplateId, bytes: Bytes, now: Moment, metrics: &Metrics) -> Lookup {
-        let Some(mut entry) = payload::decode(id, &bytes) else {
-            return corrupt(metrics);
-        };
+    async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment) -> Lookup {
+        let Some(mut entry) = payload::decode(id, &bytes) else { return self.corrupt(id).await };
         entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
-        if entry.is_fresh(now) {
+        let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
+        if entry.is_known(now) && entry.stored_at >= trusted_since {
             Lookup::Hit(entry)
         } else {
             Lookup::Miss
         }
     }
 
-    pub(super) async fn store(&self, id: TemplateId, entry: &Entry, metrics: &Metrics) -> bool {
-        let left = entry.expires_at.since(Moment::now()).as_millis().max(1);
-        let mut set = Cmd::with_capacity(5, 256);
-        set.arg("SET")
-            .arg(key(id))
-            .arg(payload::encode(id, entry))
-            .arg("PX")
-            .arg(left as u64);
-        match self.slot.call(&set).await {
-            Ok(_) => true,
+    /// What is not ours is removed, so that nothing in it keeps a fill from being stored.
+    async fn corrupt(&self, id: TemplateId) -> Lookup {
+        self.metrics.cache_errors.of((Operation::Get, Reason::Corrupt)).inc();
+        if let Err(failure) = self.slot.call(&fence::remove(id)).await {
+            self.count(Operation::Del, &failure);
+        }
+        Lookup::Miss
+    }
+
+    pub(super) async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
+        match self.slot.call(&fence::write(id, entry)).await {
+            Ok(Value::Int(0)) => Stored::Overtaken,
+            Ok(_) => Stored::Yes,
             Err(failure) => {
-                metrics
-                    .cache_errors
-                    .of((Operation::Set, failure.reason()))
-                    .inc();
-                false
+                self.count(Operation::Set, &failure);
+                Stored::No
             }
         }
     }
+
+    /// Stores what must not be missed. If Redis cannot be reached it is told before it is asked again; if it takes no
+    /// writes, or too much is owed to it, nothing that it has is believed any more.
+    pub(super) async fn announce(&self, id: TemplateId, entry: &Entry) {
+        let command = fence::write(id, entry);
+        let Err(failure) = self.slot.call(&command).await else { return };
+        self.count(Operation::Set, &failure);
+        let told = match failure {
+            Failure::Timeout | Failure::Unavailable => self.slot.owe(id, command),
+            Failure::Server(_) => false,
+        };
+        if !told {
+            self.distrust(Moment::now());
+        }
+    }
+
+    /// Removes what may have changed, nobody can say to what.
+    pub(super) async fn forget(&self, id: TemplateId) {
+        let command = fence::remove(id);
+        let Err(failure) = self.slot.call(&command).await else { return };
+        self.count(Operation::Del, &failure);
+        if matches!(failure, Failure::Server(_)) || !self.slot.owe(id, command) {
+            self.distrust(Moment::now());
+        }
+    }
+
+    pub(super) fn distrust(&self, now: Moment) {
+        self.trusted_since.store(now.after(TIE).0, Ordering::Relaxed);
+    }
+
+    fn count(&self, operation: Operation, failure: &Failure) {
+        self.metrics.cache_errors.of((operation, failure.reason())).inc();
+    }
 }
 
-fn corrupt(metrics: &Metrics) -> Lookup {
-    metrics
-        .cache_errors
-        .of((Operation::Get, Reason::Corrupt))
-        .inc();
-    Lookup::Miss
-}
-
-fn key(id: TemplateId) -> String {
-    format!("td:v1:{id}")
-}
+/// What was stored within the same millisecond as a change may be from before it.
+const TIE: Duration = Duration::from_millis(1);
 
 impl Failure {
     fn reason(&self) -> Reason {

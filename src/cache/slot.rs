@@ -20,8 +20,11 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
+use super::debts::Debts;
 use super::silence::Silence;
 use crate::metrics::Metrics;
+use crate::metrics::labels::Origin;
+use crate::template::TemplateId;
 
 /// Why a call has no result.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ struct Shared {
     timeout: Duration,
     emptied: Notify,
     tried: Notify,
+    debts: Debts,
     metrics: Arc<Metrics>,
 }
 
@@ -61,6 +65,7 @@ impl Slot {
             timeout,
             emptied: Notify::new(),
             tried: Notify::new(),
+            debts: Debts::default(),
             metrics,
         });
         let first_attempt = shared.tried.notified();
@@ -75,6 +80,16 @@ impl Slot {
     /// Sends a command and waits for its reply, at most the slot's time-out.
     pub(super) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
         self.shared.call(command).await
+    }
+
+    /// Keeps a command that could not reach the server, and has it sent before anything else: the connection in use is
+    /// given up, and the next one is installed once the debts are paid. False if there is no room for another debt.
+    pub(super) fn owe(&self, id: TemplateId, command: Cmd) -> bool {
+        let owed = self.shared.debts.owe(id, command);
+        if let Some(connection) = self.shared.installed.load_full() {
+            self.shared.uninstall(&connection, "it missed a change");
+        }
+        owed
     }
 
     /// Whether a connection is installed.
@@ -126,13 +141,24 @@ impl Shared {
         }
     }
 
-    fn install(&self, commands: MultiplexedConnection) {
-        self.installed.store(Some(Arc::new(Connection {
-            commands,
-            silence: Silence::default(),
-        })));
+    /// Installs a connection that has proved itself, once the server knows everything that it missed.
+    async fn install(&self, mut commands: MultiplexedConnection) -> Result<(), &'static str> {
+        loop {
+            while let Some(debt) = self.debts.any() {
+                let paid = timeout(self.timeout, debt.command.query_async::<Value>(&mut commands)).await;
+                paid.map_err(|_| NO_ANSWER)?.map_err(|error| reason(&error))?;
+                self.debts.settle(&debt);
+                self.metrics.invalidations.of(Origin::Replayed).inc();
+            }
+            let connection = Connection { commands: commands.clone(), silence: Silence::default() };
+            let install = || self.installed.store(Some(Arc::new(connection)));
+            if self.debts.if_none(install).is_some() {
+                break;
+            }
+        }
         self.metrics.cache_up.set(1);
         info!("redis is there");
+        Ok(())
     }
 
     /// Empties the slot, unless it holds another connection by now.
@@ -170,9 +196,12 @@ async fn keep(shared: Arc<Shared>, client: Client) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
-        match prove(&client, shared.timeout).await {
-            Ok(commands) => {
-                shared.install(commands);
+        let installed = match prove(&client, shared.timeout).await {
+            Ok(commands) => shared.install(commands).await,
+            Err(reason) => Err(reason),
+        };
+        match installed {
+            Ok(()) => {
                 shared.tried.notify_waiters();
                 let installed_at = Instant::now();
                 shared.watch().await;
@@ -216,9 +245,11 @@ async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnect
     {
         Ok(Ok(_)) => Ok(commands),
         Ok(Err(error)) => Err(reason(&error)),
-        Err(_) => Err("no answer in time"),
+        Err(_) => Err(NO_ANSWER),
     }
 }
+
+const NO_ANSWER: &str = "no answer in time";
 
 /// Longest a dial may take, name look-up and handshake included.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(250);

@@ -57,6 +57,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// Longest drain.
     pub shutdown_grace: Duration,
+    /// What a writer must show; without it, nobody can write.
+    pub admin_token: Option<Secret>,
     /// Whether the lab is served.
     pub lab: bool,
     /// How log lines look.
@@ -153,6 +155,7 @@ impl Config {
             max_in_flight: read.number("MAX_IN_FLIGHT", 1..=1_000_000),
             request_timeout: read.duration("REQUEST_TIMEOUT", 10 * MILLISECOND..=20 * MINUTE),
             shutdown_grace: read.duration("SHUTDOWN_GRACE", Duration::ZERO..=DAY),
+            admin_token: read.token("ADMIN_TOKEN"),
             lab: read
                 .one_of(
                     "LAB",

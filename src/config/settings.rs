@@ -11,8 +11,8 @@ pub struct Setting {
     pub example: &'static str,
     /// What it does.
     pub meaning: &'static str,
-    /// Whether its value must never be shown.
-    pub secret: bool,
+    /// What of its value may be shown.
+    pub(super) shown: Shown,
 }
 
 impl Setting {
@@ -20,6 +20,17 @@ impl Setting {
     pub fn flag(&self) -> String {
         self.variable.to_ascii_lowercase().replace('_', "-")
     }
+}
+
+/// What of a value may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All of it.
+    Plain,
+    /// An address without its password.
+    Address,
+    /// Nothing.
+    Nothing,
 }
 
 /// Every setting, in the order in which people meet them.
@@ -30,13 +41,13 @@ pub const SETTINGS: &[Setting] = &[
         "0.0.0.0:8080",
         "listen address",
     ),
-    secret(
+    address(
         "DATABASE_URL",
         "embedded",
         "postgres://app@localhost/app",
         "postgres://… or sqlite://file",
     ),
-    secret(
+    address(
         "REDIS_URL",
         "embedded",
         "redis://localhost:6379",
@@ -132,6 +143,13 @@ pub const SETTINGS: &[Setting] = &[
         "10s",
         "longest drain after SIGTERM or SIGINT; a second signal ends at once",
     ),
+    Setting {
+        variable: "ADMIN_TOKEN",
+        default: "unset",
+        example: "$(openssl rand -hex 16)",
+        meaning: "bearer token of the write endpoints; unset = they do not exist (404)",
+        shown: Shown::Nothing,
+    },
     plain(
         "LAB",
         "auto",
@@ -157,11 +175,11 @@ const fn plain(
         default,
         example,
         meaning,
-        secret: false,
+        shown: Shown::Plain,
     }
 }
 
-const fn secret(
+const fn address(
     variable: &'static str,
     default: &'static str,
     example: &'static str,
@@ -172,7 +190,7 @@ const fn secret(
         default,
         example,
         meaning,
-        secret: true,
+        shown: Shown::Address,
     }
 }
 

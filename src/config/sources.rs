@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, Command as Cli};
 
-use super::settings::{SETTINGS, Setting};
+use super::settings::{SETTINGS, Setting, Shown};
+use super::values::Secret;
 use super::{Config, Problem, Problems};
 
 /// What the process is asked to do.
@@ -148,10 +149,13 @@ impl<'a> Sources<'a> {
     }
 
     fn line(&self, setting: &Setting, variable: &'static str) -> String {
-        match self.text(variable, &mut Vec::new()) {
-            Some(text) if setting.secret => format!("{variable}={}", super::Secret::new(text)),
-            Some(text) => format!("{variable}={text}"),
-            None => format!("#{variable}={}", setting.default),
+        let Some(text) = self.text(variable, &mut Vec::new()) else {
+            return format!("#{variable}={}", setting.default);
+        };
+        match setting.shown {
+            Shown::Plain => format!("{variable}={text}"),
+            Shown::Address => format!("{variable}={}", Secret::address(text)),
+            Shown::Nothing => format!("{variable}={}", Secret::token(text)),
         }
     }
 }

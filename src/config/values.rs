@@ -12,20 +12,49 @@ use super::Problem;
 use super::settings::setting;
 use super::sources::Sources;
 
-/// A text that must not be shown: its `Debug` and `Display` leave out what may be confidential.
+/// A text that must not be shown as it is.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    kind: Kind,
+}
+
+/// What may be shown of a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Scheme, host and path of an address; never a user's password nor the query, which may repeat it.
+    Address,
+    /// Nothing.
+    Token,
+}
 
 impl Secret {
-    pub(super) fn new(text: String) -> Self {
-        Self(text)
+    pub(super) fn address(text: String) -> Self {
+        Self { text, kind: Kind::Address }
     }
 
-    /// The text itself, for the one who connects with it.
+    pub(super) fn token(text: String) -> Self {
+        Self { text, kind: Kind::Token }
+    }
+
+    /// The text itself, for the one who needs it.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    fn without_password(&self) -> Option<Url> {
+        let mut url = Url::parse(&self.text).ok().filter(|_| self.kind == Kind::Address)?;
+        if url.password().is_some() {
+            url.set_password(Some(HIDDEN)).ok()?;
+        }
+        if url.query().is_some() {
+            url.set_query(Some(HIDDEN));
+        }
+        Some(url)
     }
 }
+
+const HIDDEN: &str = "***";
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,18 +63,11 @@ impl fmt::Debug for Secret {
 }
 
 impl Display for Secret {
-    /// Scheme, host and path of an address; never a user's password nor the query, which may repeat it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(mut url) = Url::parse(&self.0) else {
-            return f.write_str("***");
-        };
-        if url.password().is_some() && url.set_password(Some("***")).is_err() {
-            return f.write_str("***");
+        match self.without_password() {
+            Some(url) => url.fmt(f),
+            None => f.write_str(HIDDEN),
         }
-        if url.query().is_some() {
-            url.set_query(Some("***"));
-        }
-        url.fmt(f)
     }
 }
 
@@ -169,10 +191,15 @@ impl<'a> Reader<'a> {
             Ok(url) if !schemes.contains(&url.scheme()) => {
                 format!("the address must start with {}://", schemes.join(":// or "))
             }
-            Ok(_) => return Some(Secret::new(text)),
+            Ok(_) => return Some(Secret::address(text)),
             Err(error) => format!("not an address: {error}"),
         };
         self.complain(variable, problem, None)
+    }
+
+    /// A text that is nobody's business, or none.
+    pub(super) fn token(&mut self, variable: &'static str) -> Option<Secret> {
+        self.sources.text(variable, &mut self.problems).map(Secret::token)
     }
 
     fn text(&mut self, variable: &'static str, default: &str) -> String {

@@ -6,7 +6,7 @@
 use std::any::Any;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::metrics::labels::{ShedReason, Source};
-use crate::service::Refusal;
+use crate::service::{ChangeRefusal, Refusal};
 
 /// Why a request is not answered as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,16 @@ pub(super) enum HttpError {
     /// There is no template with this id.
     NoSuchTemplate,
     /// The path exists, the method does not.
-    MethodNotAllowed,
+    MethodNotAllowed {
+        /// Whether it can be written to.
+        writes: bool,
+    },
+    /// The writer has not shown the right token.
+    Unauthorized,
+    /// The template is not in the state that the writer expects.
+    ConditionFailed,
+    /// The body is larger than any that can be right.
+    TooLarge,
     /// A limit was reached.
     Shed(ShedReason),
     /// The database could not say, and there is no copy.
@@ -43,6 +52,16 @@ impl From<Refusal> for HttpError {
             Refusal::Shed(reason) => Self::Shed(reason),
             Refusal::Unavailable => Self::Unavailable,
             Refusal::Failed => Self::Internal,
+        }
+    }
+}
+
+impl From<ChangeRefusal> for HttpError {
+    fn from(refusal: ChangeRefusal) -> Self {
+        match refusal {
+            ChangeRefusal::NotFound => Self::NoSuchTemplate,
+            ChangeRefusal::ConditionFailed => Self::ConditionFailed,
+            ChangeRefusal::Refused(refusal) => refusal.into(),
         }
     }
 }
@@ -68,12 +87,27 @@ impl HttpError {
                 "No such template",
                 "there is no template with this id",
             ),
-            Self::MethodNotAllowed => (
+            Self::MethodNotAllowed { .. } => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method-not-allowed",
                 "Method not allowed",
-                "this address answers to GET and HEAD",
+                "this address answers to the methods in Allow",
             ),
+            Self::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Unauthorized",
+                "writing needs the header Authorization: Bearer with the right token",
+            ),
+            Self::ConditionFailed => (
+                StatusCode::PRECONDITION_FAILED,
+                "condition-failed",
+                "Precondition failed",
+                "the template is not in a state that If-Match names; read it again",
+            ),
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", "the body is longer than 16 KiB")
+            }
             Self::Shed(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
@@ -114,7 +148,10 @@ impl HttpError {
             Self::Shed(_) => Source::Shed,
             Self::BadRequest(_)
             | Self::NotFound
-            | Self::MethodNotAllowed
+            | Self::MethodNotAllowed { .. }
+            | Self::Unauthorized
+            | Self::ConditionFailed
+            | Self::TooLarge
             | Self::Unavailable
             | Self::Draining
             | Self::Internal => Source::Error,
@@ -181,8 +218,17 @@ impl IntoResponse for HttpError {
         if problem.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, retry_after());
         }
-        if self == Self::MethodNotAllowed {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        match self {
+            Self::MethodNotAllowed { writes: false } => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            }
+            Self::MethodNotAllowed { writes: true } => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, PUT, DELETE"));
+            }
+            Self::Unauthorized => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
         }
         response.extensions_mut().insert(problem);
         response

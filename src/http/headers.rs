@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 
-use crate::cache::entry;
 use crate::metrics::labels::Source;
 use crate::service::{Answer, Timings};
 use crate::template::TemplateId;
@@ -19,11 +19,11 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// 200 with the template's bytes, or 304 if the caller has this version already.
 pub(super) fn template(
     id: TemplateId,
-    body: &entry::Body,
+    json: &Bytes,
     answer: &Answer,
     request: &HeaderMap,
 ) -> Response {
-    let etag = format!("\"{id}-{}\"", body.version);
+    let etag = etag(id, answer.entry.version);
     let unchanged = request
         .get_all(IF_NONE_MATCH)
         .iter()
@@ -31,7 +31,7 @@ pub(super) fn template(
     let mut response = if unchanged {
         Response::default()
     } else {
-        Response::new(Body::from(body.json.clone()))
+        Response::new(Body::from(json.clone()))
     };
     if unchanged {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -50,6 +50,18 @@ pub(super) fn template(
     headers.insert(ETAG, value(etag));
     headers.insert(SERVER_TIMING, value(server_timing(answer.timings)));
     response
+}
+
+/// The tag of one state of a template.
+pub(super) fn etag(id: TemplateId, version: i64) -> String {
+    format!("\"{id}-{version}\"")
+}
+
+/// The version that a tag names, if it is a strong tag of this template.
+pub(super) fn version_of(id: TemplateId, tag: &str) -> Option<i64> {
+    let (named, version) = tag.strip_prefix('"')?.strip_suffix('"')?.split_once('-')?;
+    let version = version.parse().ok().filter(|version| *version >= 1)?;
+    (TemplateId::parse(named) == Some(id)).then_some(version)
 }
 
 /// `If-None-Match` is a list of tags, or `*`; a weak tag names the same content.

@@ -6,6 +6,7 @@ mod headers;
 mod observe;
 mod query;
 mod server;
+mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method};
+use axum::http::HeaderValue;
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -40,6 +41,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     admission: Semaphore,
     draining: AtomicBool,
+    admin_token: Option<Secret>,
     lab: bool,
 }
 
@@ -78,7 +80,7 @@ impl Http {
         let mut router = Router::new()
             .route(
                 "/template-details",
-                get(template_details).fallback(no_such_method_for_templates),
+                get(template_details).fallback(write::write),
             )
             .route("/metrics", read_only(get(metrics)))
             .route("/healthz", read_only(get(healthz)))
@@ -98,7 +100,7 @@ impl Http {
 }
 
 fn read_only(route: MethodRouter<Http>) -> MethodRouter<Http> {
-    route.fallback(async || HttpError::MethodNotAllowed)
+    route.fallback(async || HttpError::MethodNotAllowed { writes: false })
 }
 
 async fn template_details(State(http): State<Http>, request: Request) -> Response {
@@ -109,13 +111,7 @@ async fn template_details(State(http): State<Http>, request: Request) -> Respons
             count.came_from(source);
             response
         }
-        Err(error) => {
-            count.came_from(error.source());
-            if let HttpError::Shed(reason) = error {
-                http.shared.metrics.requests_shed.of(reason).inc();
-            }
-            error.into_response()
-        }
+        Err(error) => refuse(&http.shared, error, count),
     }
 }
 
@@ -127,21 +123,21 @@ async fn answer(shared: &Shared, head: &Parts) -> Result<(Source, Response), Htt
         .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
     let answer = shared.service.details(id).await?;
     match &answer.entry.content {
-        Content::Template(body) => Ok((
+        Content::Template(json) => Ok((
             answer.source,
-            headers::template(id, body, &answer, &head.headers),
+            headers::template(id, json, &answer, &head.headers),
         )),
-        Content::Absent => Err(HttpError::NoSuchTemplate),
+        Content::Absent | Content::Changed => Err(HttpError::NoSuchTemplate),
     }
 }
 
-/// Templates cannot be written here: to a writer, they do not exist.
-async fn no_such_method_for_templates(State(http): State<Http>, method: Method) -> HttpError {
-    ResponseCount::new(&http.shared.metrics).came_from(Source::Error);
-    match method {
-        Method::PUT | Method::DELETE => HttpError::NotFound,
-        _ => HttpError::MethodNotAllowed,
+/// Counts what was not answered as asked, and says why.
+fn refuse(shared: &Shared, error: HttpError, mut count: ResponseCount<'_>) -> Response {
+    count.came_from(error.source());
+    if let HttpError::Shed(reason) = error {
+        shared.metrics.requests_shed.of(reason).inc();
     }
+    error.into_response()
 }
 
 async fn metrics(State(http): State<Http>) -> Response {

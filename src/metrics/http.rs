@@ -76,7 +76,8 @@ fn possible_statuses(route: Route, method: Method) -> &'static [u16] {
         (Route::TemplateDetails, Method::Get | Method::Head) => {
             &[200, 304, 400, 404, HUNG_UP, 500, 503]
         }
-        (Route::TemplateDetails, Method::Put | Method::Delete) => &[404, HUNG_UP],
+        (Route::TemplateDetails, Method::Put) => &[200, 400, 401, 404, 412, 413, HUNG_UP, 500, 503],
+        (Route::TemplateDetails, Method::Delete) => &[204, 400, 401, 404, 412, HUNG_UP, 500, 503],
         (Route::Readyz, Method::Get | Method::Head) => &[200, HUNG_UP, 503],
         (_, Method::Get | Method::Head) => &[200, HUNG_UP],
         _ => &[405, HUNG_UP],

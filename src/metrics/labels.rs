@@ -127,6 +127,18 @@ labels! {
 }
 
 labels! {
+    /// How this process came to know of a change.
+    Origin is "origin" {
+        /// It made the change itself.
+        Local = "local",
+        /// The database said so.
+        Notified = "notified",
+        /// Either, and Redis was told later, when it could be reached again.
+        Replayed = "replayed",
+    }
+}
+
+labels! {
     /// The service's routes.
     Route is "path" {
         /// The one that the service is for.

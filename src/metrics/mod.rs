@@ -18,7 +18,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder
 
 pub use family::{Family, GaugeGuard};
 pub use http::{HUNG_UP, HttpMetrics};
-use labels::{FlightOutcome, Operation, Reason, ShedReason, Source};
+use labels::{FlightOutcome, Operation, Origin, Reason, ShedReason, Source};
 
 /// Every series that the service exports.
 #[derive(Debug)]
@@ -54,6 +54,10 @@ pub struct Metrics {
     pub singleflight_callers: Histogram,
     /// `singleflight_wait_seconds`: a follower's wait.
     pub singleflight_wait: Histogram,
+    /// `invalidations_total{origin}`.
+    pub invalidations: Family<Origin>,
+    /// `stale_writes_prevented_total`.
+    pub stale_writes_prevented: IntCounter,
     /// `requests_shed_total{reason}`.
     pub requests_shed: Family<ShedReason>,
 }
@@ -108,6 +112,11 @@ impl Metrics {
             singleflight_in_flight: family.gauge("singleflight_in_flight", "Loads running now"),
             singleflight_callers: family.histogram("singleflight_callers", "Callers per load; 1 = nobody joined", CALLERS),
             singleflight_wait: family.histogram("singleflight_wait_seconds", "How long a caller waited for another's load", SECONDS),
+            invalidations: family.counters("invalidations_total", "Changes of templates that became known, by how"),
+            stale_writes_prevented: family.counter(
+                "stale_writes_prevented_total",
+                "Fills of the cache or the local copy refused because something newer is known",
+            ),
             requests_shed: family.counters("requests_shed_total", "Refusals because a limit was reached"),
             registry,
         }

@@ -11,15 +11,15 @@ use tracing::error;
 
 use super::Asked;
 use super::answer::{Answer, Refusal, Timings};
-use crate::cache::TemplateCache;
 use crate::cache::entry::{Entry, Moment};
+use crate::cache::{Stored, TemplateCache};
 use crate::config::{Config, Protection};
-use crate::local::LocalCopy;
+use crate::local::{Keeping, LocalCopy};
 use crate::metrics::labels::{FlightOutcome, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::singleflight::{CallOptions, Error, Group, Landing, Outcome, Ride, Role};
 use crate::store::{Hope, LoadError, TemplateStore};
-use crate::template::TemplateId;
+use crate::template::{State, TemplateId};
 
 /// Loads templates, and what a load needs and fills.
 pub(super) struct Loader {
@@ -27,7 +27,7 @@ pub(super) struct Loader {
     pub(super) local: LocalCopy,
     pub(super) store: TemplateStore,
     pub(super) metrics: Arc<Metrics>,
-    flights: Group<TemplateId, Loaded, LoadError>,
+    pub(super) flights: Group<TemplateId, Loaded, LoadError>,
     protection: Protection,
     cache_ttl: Duration,
     cache_ttl_jitter: f64,
@@ -36,7 +36,7 @@ pub(super) struct Loader {
 }
 
 /// What a load brought.
-struct Loaded {
+pub(super) struct Loaded {
     entry: Entry,
     stored: bool,
     /// How long the database took; none if the load found that another one had just ended.
@@ -90,6 +90,11 @@ impl Loader {
         }
     }
 
+    /// The longest that a load of something older can still be under way, here or in another replica.
+    pub(super) fn longest_load(&self) -> Duration {
+        self.flight_deadline * 2
+    }
+
     pub(super) async fn drain(&self, longest: Duration) {
         self.flights.drain(longest).await;
     }
@@ -102,7 +107,7 @@ impl Loader {
     ) -> Result<Load, Refusal> {
         let loader = Arc::clone(self);
         let options = CallOptions::default().wait_at_most(patience);
-        let flight = self.flights.report(&id, options, move |_| async move {
+        let flight = self.flights.report(&id, options, move |flight| async move {
             let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
             // A caller that was on its way from the cache to the flight while the flight landed would load again.
             match loader.local.known_since(id, asked_at) {
@@ -111,7 +116,7 @@ impl Loader {
                     stored: true,
                     database: None,
                 }),
-                None => loader.load_from_store(id).await,
+                None => loader.load_from_store(id, || flight.is_current()).await,
             }
         });
         let report = flight.await;
@@ -128,7 +133,7 @@ impl Loader {
     ) -> Result<Load, Refusal> {
         let loader = Arc::clone(self);
         let load = tokio::spawn(async move {
-            timeout(loader.flight_deadline, loader.load_from_store(id)).await
+            timeout(loader.flight_deadline, loader.load_from_store(id, || true)).await
         });
         match timeout(patience, load).await {
             Ok(Ok(Ok(loaded))) => {
@@ -143,32 +148,46 @@ impl Loader {
         }
     }
 
-    async fn load_from_store(&self, id: TemplateId) -> Result<Loaded, LoadError> {
-        let hope = if self.local.may_exist(id) {
-            Hope::Known
-        } else {
-            Hope::Speculative
-        };
+    /// Loads a template and fills the caches with it, unless it has changed while the load was under way.
+    async fn load_from_store(
+        &self,
+        id: TemplateId,
+        is_current: impl Fn() -> bool,
+    ) -> Result<Loaded, LoadError> {
+        let hope = if self.local.may_exist(id) { Hope::Known } else { Hope::Speculative };
         let began = Instant::now();
-        let row = self.store.load(id, hope).await?;
+        let state = self.store.load(id, hope).await?;
         let took = began.elapsed();
-        let ttl = if row.is_some() {
-            self.cache_ttl
-        } else {
-            self.negative_ttl
+        let entry = self.entry(state, took);
+        let stored = if is_current() { self.fill(id, &entry).await } else { self.prevented() };
+        Ok(Loaded { entry, stored, database: Some(took) })
+    }
+
+    /// What the database has just said after taking this long. The TTL counts from when the question was put: the row
+    /// may have changed since.
+    pub(super) fn entry(&self, state: State, took: Duration) -> Entry {
+        let ttl = match state {
+            State::Present(_) => self.cache_ttl,
+            State::Absent { .. } => self.negative_ttl,
         };
-        // The TTL counts from when the question was put: the row may have changed since.
-        let ttl = ttl
-            .mul_f64(1.0 - self.cache_ttl_jitter * fastrand::f64())
-            .saturating_sub(took);
-        let entry = Entry::new(row, Moment::now(), ttl);
-        let kept = self.local.keep(id, &entry);
-        let stored = self.cache.store(id, &entry, &self.metrics).await;
-        Ok(Loaded {
-            entry,
-            stored: stored || kept,
-            database: Some(took),
-        })
+        let ttl = ttl.mul_f64(1.0 - self.cache_ttl_jitter * fastrand::f64()).saturating_sub(took);
+        Entry::new(state, Moment::now(), ttl)
+    }
+
+    /// Says whether the entry is stored anywhere now.
+    async fn fill(&self, id: TemplateId, entry: &Entry) -> bool {
+        let kept = self.local.keep(id, entry);
+        let stored = self.cache.store(id, entry).await;
+        if kept == Keeping::Overtaken || stored == Stored::Overtaken {
+            self.prevented();
+        }
+        kept == Keeping::Kept || stored == Stored::Yes
+    }
+
+    /// Something older than what is known was not stored.
+    pub(super) fn prevented(&self) -> bool {
+        self.metrics.stale_writes_prevented.inc();
+        false
     }
 
     /// Counts a caller's part in a flight, and says how long it waited if the load was another's.
@@ -219,7 +238,7 @@ fn refusal(error: &Error<LoadError>) -> Refusal {
     }
 }
 
-fn load_refusal(error: LoadError) -> Refusal {
+pub(super) fn load_refusal(error: LoadError) -> Refusal {
     match error {
         LoadError::Busy => Refusal::Shed(ShedReason::DbQueue),
         LoadError::Unavailable | LoadError::TimedOut | LoadError::Failed => Refusal::Unavailable,

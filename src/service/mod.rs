@@ -9,17 +9,20 @@
 //! differs.
 
 mod answer;
+mod change;
 mod load;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use answer::{Answer, Refusal, Timings};
+pub use change::ChangeRefusal;
 use load::Loader;
 
 use crate::cache::entry::{Entry, Moment};
 use crate::cache::{Lookup, TemplateCache};
 use crate::config::Config;
+use crate::local::Keeping;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Source;
 use crate::store::TemplateStore;
@@ -37,10 +40,12 @@ impl TemplateService {
     pub fn new(
         config: &Config,
         cache: TemplateCache,
-        store: TemplateStore,
+        mut store: TemplateStore,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let notices = store.notices();
         let loader = Arc::new(Loader::new(config, cache, store, metrics));
+        tokio::spawn(change::listen(Arc::downgrade(&loader), notices));
         Self {
             loader,
             request_timeout: config.request_timeout,
@@ -63,10 +68,10 @@ impl TemplateService {
             answered: !matches!(lookup, Lookup::Unanswered),
         };
         match lookup {
-            Lookup::Hit(entry) => {
-                local.keep(id, &entry);
-                return Ok(asked.answer(entry, Source::Hit));
+            Lookup::Hit(entry) if local.keep(id, &entry) == Keeping::Overtaken => {
+                self.loader.prevented();
             }
+            Lookup::Hit(entry) => return Ok(asked.answer(entry, Source::Hit)),
             Lookup::Miss => {}
             Lookup::Unanswered => {
                 if let Some(entry) = local.fresh(id, now) {

@@ -4,14 +4,32 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
+use super::change::Change;
 use super::{postgres, sqlite};
-use crate::template::{Template, TemplateId, UpdatedAt};
+use crate::template::{State, Template, TemplateId, UpdatedAt};
 
-const FIND: &str = "SELECT id, name, version, updated_at FROM templates WHERE id = $1";
+const FIND: &str = "SELECT name, version, updated_at FROM templates WHERE id = $1 \
+     UNION ALL SELECT NULL, version, 0 FROM deleted_templates WHERE id = $1";
 
-type Row = (i64, String, i64, i64);
+const PUT: &str = "INSERT INTO templates (id, name, version, updated_at) \
+     VALUES ($1, $2, 1 + coalesce((SELECT version FROM deleted_templates WHERE id = $1), 0), $3) \
+     ON CONFLICT (id) DO UPDATE \
+     SET name = excluded.name, version = templates.version + 1, updated_at = excluded.updated_at \
+     RETURNING name, version, updated_at";
+
+/// With version 0: whichever there is.
+const REPLACE: &str = "UPDATE templates SET name = $2, version = version + 1, updated_at = $3 \
+     WHERE id = $1 AND ($4 = 0 OR version = $4) RETURNING name, version, updated_at";
+
+/// As [`REPLACE`]; the version is the one at which it is gone.
+const DELETE: &str = "DELETE FROM templates WHERE id = $1 AND ($2 = 0 OR version = $2) \
+     RETURNING NULL, version + 1, updated_at";
+
+/// Name, version and time of change; no name if there is no such template.
+type Row = (Option<String>, i64, i64);
 
 /// Which database, and how to connect to it.
 #[derive(Clone, Debug)]
@@ -53,29 +71,51 @@ impl Engine {
     }
 }
 
+/// One statement for both engines, whose types differ.
+macro_rules! change_query {
+    ($id:expr, $change:expr, $version:expr) => {
+        match ($change, $version) {
+            (Change::Put { name, .. }, None) => {
+                sqlx::query_as(PUT).bind($id.number()).bind(name.clone()).bind(UpdatedAt::now().0)
+            }
+            (Change::Put { name, .. }, Some(version)) => sqlx::query_as(REPLACE)
+                .bind($id.number())
+                .bind(name.clone())
+                .bind(UpdatedAt::now().0)
+                .bind(version),
+            (Change::Delete { .. }, version) => {
+                sqlx::query_as(DELETE).bind($id.number()).bind(version.unwrap_or(ANY_VERSION))
+            }
+        }
+    };
+}
+
+const ANY_VERSION: i64 = 0;
+
 impl Connection {
-    /// The row of a template.
-    pub(super) async fn find(&mut self, id: TemplateId) -> Result<Option<Template>, sqlx::Error> {
+    /// What there is at this id.
+    pub(super) async fn find(&mut self, id: TemplateId) -> Result<State, sqlx::Error> {
         let row: Option<Row> = match self {
             Self::Postgres(connection) => {
-                sqlx::query_as(FIND)
-                    .bind(id.number())
-                    .fetch_optional(connection)
-                    .await?
+                sqlx::query_as(FIND).bind(id.number()).fetch_optional(connection).await?
             }
-            Self::Sqlite(connection) => {
-                sqlx::query_as(FIND)
-                    .bind(id.number())
-                    .fetch_optional(connection)
-                    .await?
-            }
+            Self::Sqlite(connection) => sqlx::query_as(FIND).bind(id.number()).fetch_optional(connection).await?,
         };
-        Ok(row.map(|(_, name, version, updated_at)| Template {
-            id,
-            name,
-            updated_at: UpdatedAt(updated_at),
-            version,
-        }))
+        Ok(row.map_or(State::Absent { version: 0 }, |row| state(id, row)))
+    }
+
+    /// Makes one change, and says what there is afterwards; none if there was nothing that it could be made to.
+    pub(super) async fn change(&mut self, id: TemplateId, change: &Change) -> Result<Option<State>, sqlx::Error> {
+        for version in change.versions() {
+            let row: Option<Row> = match self {
+                Self::Postgres(connection) => change_query!(id, change, version).fetch_optional(connection).await?,
+                Self::Sqlite(connection) => change_query!(id, change, version).fetch_optional(connection).await?,
+            };
+            if let Some(row) = row {
+                return Ok(Some(state(id, row)));
+            }
+        }
+        Ok(None)
     }
 
     /// Asks whether the other end is there.
@@ -104,6 +144,21 @@ impl Connection {
             sqlx::migrate::MigrateError::Execute(error) => error,
             other => sqlx::Error::Migrate(Box::new(other)),
         })
+    }
+}
+
+/// Migrations numbered in their order.
+pub(super) fn migrator(migrations: impl IntoIterator<Item = (&'static str, &'static str)>) -> Migrator {
+    let numbered = (1..).zip(migrations).map(|(number, (name, sql))| {
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(numbered.collect())
+}
+
+fn state(id: TemplateId, (name, version, updated_at): Row) -> State {
+    match name {
+        Some(name) => State::Present(Template { id, name, updated_at: UpdatedAt(updated_at), version }),
+        None => State::Absent { version },
     }
 }
 

@@ -188,7 +188,7 @@ impl Shared {
 
     /// A connection of this slot that has just answered. That an idle one is broken says nothing of the database: the
     /// server may have closed it, and every other one, and takes new ones.
-    async fn ping(&self, slot: &Slot<'_>) -> Result<Live, sqlx::Error> {
+    pub(super) async fn ping(&self, slot: &Slot<'_>) -> Result<Live, sqlx::Error> {
         if let Some(mut live) = slot.idle() {
             if live.connection.ping().await.is_ok() {
                 return Ok(live);

@@ -3,8 +3,10 @@
 //! Which database it is stands in [`connection`]; how many connections there are and who may use one in [`slots`];
 //! whether the database can be asked at all, and how that is found out, in [`keeper`]. Nothing here knows of caches.
 
+mod change;
 mod connection;
 mod keeper;
+mod listener;
 mod postgres;
 mod slots;
 mod sqlite;
@@ -14,11 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::metrics::{GaugeGuard, Metrics};
-use crate::template::{Template, TemplateId};
+use crate::template::{State, TemplateId};
+pub use change::{Change, Condition, Notice};
 use connection::{Engine, has_no_room, is_broken};
 pub use slots::Hope;
 use slots::{Live, Slot, Slots};
@@ -69,10 +73,22 @@ pub enum LoadError {
     Failed,
 }
 
+/// Why a change was not made, or may not have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ChangeError {
+    /// It was not made.
+    #[error("not changed: {0}")]
+    NotMade(#[from] LoadError),
+    /// The database was asked and did not answer: it may have been made.
+    #[error("perhaps changed: the database did not answer")]
+    Unknown,
+}
+
 /// Templates in a database.
 pub struct TemplateStore {
     shared: Arc<Shared>,
     keeper: AbortHandle,
+    listener: Option<AbortHandle>,
 }
 
 struct Shared {
@@ -98,12 +114,26 @@ impl TemplateStore {
             options,
         });
         let keeper = keeper::start(&shared).await;
-        Self { shared, keeper }
+        Self { shared, keeper, listener: None }
     }
 
     /// Asks the database for a template: waits for a slot, then for the query, both bounded.
-    pub async fn load(&self, id: TemplateId, hope: Hope) -> Result<Option<Template>, LoadError> {
+    pub async fn load(&self, id: TemplateId, hope: Hope) -> Result<State, LoadError> {
         self.shared.load(id, hope).await
+    }
+
+    /// Makes a change and says what there is afterwards; none if there was nothing that it could be made to.
+    pub async fn change(&self, id: TemplateId, change: &Change) -> Result<Option<State>, ChangeError> {
+        self.shared.change(id, change).await
+    }
+
+    /// What is changed from now on, by whomever, as far as the database says.
+    pub fn notices(&mut self) -> mpsc::Receiver<Notice> {
+        let (sender, notices) = mpsc::channel(NOTICES);
+        if let Engine::Postgres(options) = &self.shared.options.engine {
+            self.listener = Some(tokio::spawn(listener::listen((**options).clone(), sender)).abort_handle());
+        }
+        notices
     }
 
     /// Whether the database can be asked.
@@ -112,9 +142,15 @@ impl TemplateStore {
     }
 }
 
+/// How many notices may wait to be read; behind them, the database keeps them.
+const NOTICES: usize = 1024;
+
 impl Drop for TemplateStore {
     fn drop(&mut self) {
         self.keeper.abort();
+        if let Some(listener) = &self.listener {
+            listener.abort();
+        }
     }
 }
 
@@ -128,7 +164,7 @@ impl fmt::Debug for TemplateStore {
 }
 
 impl Shared {
-    async fn load(&self, id: TemplateId, hope: Hope) -> Result<Option<Template>, LoadError> {
+    async fn load(&self, id: TemplateId, hope: Hope) -> Result<State, LoadError> {
         self.health.check()?;
         let slot = self.slot(hope).await?;
         // The database may have gone while this load waited.
@@ -142,6 +178,30 @@ impl Shared {
             Err(_) => {
                 self.health.doubt();
                 Err(LoadError::TimedOut)
+            }
+        }
+    }
+
+    /// A change is never sent twice, so it is sent on a connection that has just answered.
+    async fn change(&self, id: TemplateId, change: &Change) -> Result<Option<State>, ChangeError> {
+        self.health.check()?;
+        let slot = self.slot(Hope::Known).await?;
+        self.health.check()?;
+        let _in_flight = GaugeGuard::raise(&self.metrics.db_queries_in_flight);
+        let ping = timeout(self.options.timeout, self.ping(&slot)).await.map_err(|_| LoadError::TimedOut)?;
+        let mut live = ping.map_err(|error| self.failed(&error))?;
+        match timeout(self.options.timeout, live.connection.change(id, change)).await {
+            Ok(Ok(state)) => {
+                slot.give_back(live);
+                Ok(state)
+            }
+            Ok(Err(error)) if !is_broken(&error) => {
+                slot.give_back(live);
+                Err(ChangeError::NotMade(self.failed(&error)))
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.health.doubt();
+                Err(ChangeError::Unknown)
             }
         }
     }
@@ -160,7 +220,7 @@ impl Shared {
         slot: Slot<'_>,
         id: TemplateId,
         hope: Hope,
-    ) -> Result<Option<Template>, LoadError> {
+    ) -> Result<State, LoadError> {
         if let Some(mut live) = slot.idle() {
             match self.send(&mut live, id).await {
                 Ok(row) => {
@@ -219,7 +279,7 @@ impl Shared {
         Ok((slot, live))
     }
 
-    async fn send(&self, live: &mut Live, id: TemplateId) -> Result<Option<Template>, sqlx::Error> {
+    async fn send(&self, live: &mut Live, id: TemplateId) -> Result<State, sqlx::Error> {
         self.metrics.db_hits.inc();
         let _timer = self.metrics.db_query_duration.start_timer();
         if !self.options.delay.is_zero() {

@@ -1,12 +1,13 @@
 //! What is particular to PostgreSQL: the session's settings and the migrations.
 
-use std::borrow::Cow;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+use sqlx::ConnectOptions as _;
+
+use super::connection::migrator;
 
 /// Reads the address and adds what the server itself shall enforce.
 ///
@@ -36,12 +37,8 @@ pub(super) fn options(
 
 /// The schema and the seed rows. Replicas that start together take turns, by an advisory lock.
 pub(super) fn migrations() -> Migrator {
-    let sql = include_str!("../../migrations/postgres/0001_templates.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        Cow::Borrowed("templates"),
-        MigrationType::Simple,
-        sql,
-        false,
-    )])
+    migrator([
+        ("templates", include_str!("../../migrations/postgres/0001_templates.sql")),
+        ("changes", include_str!("../../migrations/postgres/0002_changes.sql")),
+    ])
 }

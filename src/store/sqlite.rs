@@ -1,12 +1,13 @@
 //! What is particular to SQLite: how several connections share one database safely, and the migrations.
 
-use std::borrow::Cow;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _};
+use sqlx::ConnectOptions as _;
+
+use super::connection::migrator;
 
 /// A file. With a write-ahead log readers and a writer do not wait for each other; two writers do.
 pub(super) fn options(
@@ -32,12 +33,8 @@ pub(super) fn embedded() -> Result<SqliteConnectOptions, &'static str> {
 
 /// The schema and the seed rows.
 pub(super) fn migrations() -> Migrator {
-    let sql = include_str!("../../migrations/sqlite/0001_templates.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        Cow::Borrowed("templates"),
-        MigrationType::Simple,
-        sql,
-        false,
-    )])
+    migrator([
+        ("templates", include_str!("../../migrations/sqlite/0001_templates.sql")),
+        ("changes", include_str!("../../migrations/sqlite/0002_changes.sql")),
+    ])
 }

@@ -1,0 +1,93 @@
+//! [`Debts`]: what Redis must be told before it is asked again.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use redis::Cmd;
+
+use crate::template::TemplateId;
+
+/// Commands that could not reach Redis: the latest one of each template, and not more than [`Debts::MOST`].
+#[derive(Default)]
+pub(super) struct Debts {
+    owed: Mutex<HashMap<TemplateId, Owed>>,
+}
+
+struct Owed {
+    command: Cmd,
+    number: u64,
+}
+
+/// One debt, to be settled with [`Debts::settle`] when it was paid.
+pub(super) struct Debt {
+    id: TemplateId,
+    number: u64,
+    pub(super) command: Cmd,
+}
+
+impl Debts {
+    const MOST: usize = 10_000;
+
+    /// Keeps a command for later, in the place of an earlier one; false if there is no room.
+    pub(super) fn owe(&self, id: TemplateId, command: Cmd) -> bool {
+        let mut owed = self.owed.lock();
+        if owed.len() >= Self::MOST && !owed.contains_key(&id) {
+            return false;
+        }
+        let number = fastrand::u64(..);
+        owed.insert(id, Owed { command, number });
+        true
+    }
+
+    /// One of the debts.
+    pub(super) fn any(&self) -> Option<Debt> {
+        let owed = self.owed.lock();
+        let (id, Owed { command, number }) = owed.iter().next()?;
+        Some(Debt { id: *id, number: *number, command: command.clone() })
+    }
+
+    /// Strikes a debt out, unless a later one has taken its place meanwhile.
+    pub(super) fn settle(&self, debt: &Debt) {
+        let mut owed = self.owed.lock();
+        if owed.get(&debt.id).is_some_and(|owed| owed.number == debt.number) {
+            owed.remove(&debt.id);
+        }
+    }
+
+    /// Does something only if there are no debts, and while none can be added.
+    pub(super) fn if_none<T>(&self, then: impl FnOnce() -> T) -> Option<T> {
+        let owed = self.owed.lock();
+        owed.is_empty().then(then)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: i64) -> TemplateId {
+        TemplateId::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_later_debt_takes_the_place_of_an_earlier_one_and_outlives_its_settling() {
+        let debts = Debts::default();
+        debts.owe(id(1), redis::cmd("A"));
+        let first = debts.any().unwrap();
+        debts.owe(id(1), redis::cmd("B"));
+        debts.settle(&first);
+        let second = debts.any().unwrap();
+        assert_eq!(second.command.get_packed_command(), redis::cmd("B").get_packed_command());
+        debts.settle(&second);
+        assert!(debts.any().is_none() && debts.if_none(|| ()).is_some());
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_no_more() {
+        let debts = Debts::default();
+        for number in 1..=Debts::MOST as i64 {
+            assert!(debts.owe(id(number), redis::cmd("A")));
+        }
+        assert!(debts.owe(id(1), redis::cmd("B")) && !debts.owe(id(20_000), redis::cmd("A")));
+    }
+}

@@ -1,0 +1,50 @@
+//! Writing to Redis without ever replacing a newer state by an older one: compared and written in one step, by Redis.
+
+use redis::Cmd;
+
+use super::entry::{Content, Entry, Moment};
+use super::payload;
+use crate::template::TemplateId;
+
+/// Writes ARGV[1] for ARGV[3] ms unless what is there is of a later version than ARGV[2], or, with ARGV[4] = `1`, of the
+/// same. Versions are compared as text, by length first: they may be too large for Lua's numbers.
+const WRITE: &str = "\
+local held = redis.pcall('GET', KEYS[1])
+local version = type(held) == 'string' and string.match(held, '^td1 %x+ %d+ (%d+) ')
+if version then
+  local mine = ARGV[2]
+  if #version > #mine or (#version == #mine and version > mine) or (ARGV[4] == '1' and version == mine) then
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+return 1";
+
+/// The command that stores an entry; its reply is 1 if it did, and 0 if something newer is there.
+pub(super) fn write(id: TemplateId, entry: &Entry) -> Cmd {
+    let left = entry.expires_at.since(Moment::now()).as_millis().max(1);
+    // That something has changed to a version says less than that version itself.
+    let yields_to_same = if entry.content == Content::Changed { "1" } else { "0" };
+    let mut command = Cmd::with_capacity(7, 1024);
+    command.arg("EVAL").arg(WRITE).arg(1).arg(key(id));
+    command.arg(payload::encode(id, entry)).arg(entry.version).arg(left as u64).arg(yields_to_same);
+    command
+}
+
+/// The command that asks for an entry.
+pub(super) fn read(id: TemplateId) -> Cmd {
+    let mut command = Cmd::with_capacity(2, 32);
+    command.arg("GET").arg(key(id));
+    command
+}
+
+/// The command that removes whatever is there.
+pub(super) fn remove(id: TemplateId) -> Cmd {
+    let mut command = Cmd::with_capacity(2, 32);
+    command.arg("DEL").arg(key(id));
+    command
+}
+
+fn key(id: TemplateId) -> String {
+    format!("td:v1:{id}")
+}

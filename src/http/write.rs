@@ -1,0 +1,136 @@
+//! Writing: `PUT` and `DELETE` of a template, for whoever has the token.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
+use tokio::time::timeout;
+
+use super::error::HttpError;
+use super::observe::ResponseCount;
+use super::{Http, Shared, headers, query};
+use crate::metrics::labels::{ShedReason, Source};
+use crate::store::{Change, Condition};
+use crate::template::{State as Known, TemplateId};
+
+/// What a writer sends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewTemplate {
+    name: String,
+}
+
+const LONGEST_BODY: usize = 16 * 1024;
+
+/// Longest wait for a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Every method but GET and HEAD.
+pub(super) async fn write(State(http): State<Http>, request: Request) -> Response {
+    let mut count = ResponseCount::new(&http.shared.metrics);
+    let (head, body) = request.into_parts();
+    match answer(&http.shared, &head, body).await {
+        Ok(response) => {
+            count.came_from(Source::Loaded);
+            response
+        }
+        Err(error) => super::refuse(&http.shared, error, count),
+    }
+}
+
+async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, HttpError> {
+    let writes = matches!(head.method, Method::PUT | Method::DELETE);
+    let Some(token) = &shared.admin_token else {
+        // To a writer without a token that could be right, there is nothing to write to.
+        return Err(if writes { HttpError::NotFound } else { HttpError::MethodNotAllowed { writes: false } });
+    };
+    if !writes {
+        return Err(HttpError::MethodNotAllowed { writes: true });
+    }
+    authorize(token.expose(), &head.headers)?;
+    let id = query::template_id(head.uri.query())?;
+    let condition = condition(id, &head.headers)?;
+    let change = match head.method {
+        Method::PUT => Change::Put { name: read_name(&head.headers, body).await?, condition },
+        _ => Change::Delete { condition },
+    };
+    let _admitted = shared.admission.try_acquire().map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
+    Ok(match shared.service.change(id, change).await? {
+        Known::Present(template) => {
+            let etag = HeaderValue::try_from(headers::etag(id, template.version));
+            let headers = [
+                (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                (ETAG, etag.expect("made of digits and ASCII literals")),
+            ];
+            (headers, template.to_json()).into_response()
+        }
+        Known::Absent { .. } => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+/// Compares in a time that does not tell how much of the token was right.
+fn authorize(token: &str, headers: &HeaderMap) -> Result<(), HttpError> {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(SCHEME.len()));
+    match given {
+        Some((scheme, given)) if scheme.eq_ignore_ascii_case(SCHEME) && given.ct_eq(token.as_bytes()).into() => Ok(()),
+        _ => Err(HttpError::Unauthorized),
+    }
+}
+
+const SCHEME: &[u8] = b"Bearer ";
+
+/// `If-Match`: a list of tags, or `*`. A weak tag, or one of another template, matches no version.
+fn condition(id: TemplateId, headers: &HeaderMap) -> Result<Condition, HttpError> {
+    let mut versions = Vec::new();
+    let mut given = headers.get_all(IF_MATCH).iter().peekable();
+    if given.peek().is_none() {
+        return Ok(Condition::None);
+    }
+    for value in given {
+        let value = value.to_str().map_err(|_| HttpError::BadRequest("If-Match must be a list of entity tags, or *"))?;
+        for tag in value.split(',').map(str::trim) {
+            match tag {
+                "*" => return Ok(Condition::Exists),
+                tag => versions.extend(headers::version_of(id, tag)),
+            }
+        }
+    }
+    Ok(Condition::OneOf(versions))
+}
+
+async fn read_name(headers: &HeaderMap, body: Body) -> Result<String, HttpError> {
+    let body = read_body(headers, body).await?;
+    let NewTemplate { name } = serde_json::from_slice(&body)
+        .map_err(|_| HttpError::BadRequest("the body must be JSON of the form {\"name\": \"...\"}"))?;
+    if name.trim().is_empty() || name.contains('\0') {
+        return Err(HttpError::BadRequest("the name must not be empty, and must not contain a NUL"));
+    }
+    Ok(name)
+}
+
+async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > LONGEST_BODY as u64) {
+        return Err(HttpError::TooLarge);
+    }
+    let read = timeout(BODY_TIMEOUT, to_bytes(body, LONGEST_BODY + 1)).await;
+    match read.map_err(|_| HttpError::BadRequest("the body did not arrive in time"))? {
+        Ok(bytes) if bytes.len() <= LONGEST_BODY => Ok(bytes),
+        Ok(_) => Err(HttpError::TooLarge),
+        Err(error) if is_too_long(&error) => Err(HttpError::TooLarge),
+        Err(_) => Err(HttpError::BadRequest("the body ended early")),
+    }
+}
+
+/// Reading stops one byte behind the limit.
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
