@@ -15,10 +15,10 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds since the start, which a u64 holds for 584 years.
+    /// Nanoseconds since just before the start, which a u64 holds for 584 years: never 0, which stands for "not yet".
     pub(crate) fn now(&self) -> u64 {
         Instant::now()
             .saturating_duration_since(self.epoch)
-            .as_nanos() as u64
+            .as_nanos() as u64 + 1
     }
 }

@@ -178,3 +178,6 @@ pub use landing::{Drained, InFlight, Landing, Stats};
 pub use options::{Builder, CallOptions, WhenAbandoned};
 pub use outcome::{Flown, Generation, Outcome, Report, Ride, Role};
 pub use standing::Flight;
+
+#[cfg(test)]
+mod tests;

@@ -80,9 +80,9 @@ impl<K, T: Clone, L> Flight<K, T, L> {
         Some(self.departed_at.load(Ordering::Relaxed)).filter(|at| *at != 0)
     }
 
-    /// Starts the flight's clock, from which its age and its deadline count.
+    /// Starts the flight's clock, from which its age and its deadline count; `now` is not 0.
     pub(crate) fn depart(&self, now: u64) {
-        self.departed_at.store(now.max(1), Ordering::Relaxed);
+        self.departed_at.store(now, Ordering::Relaxed);
     }
 
     /// Whether the load has a task of its own, or is about to.
