@@ -19,6 +19,7 @@ impl Clock {
     pub(crate) fn now(&self) -> u64 {
         Instant::now()
             .saturating_duration_since(self.epoch)
-            .as_nanos() as u64 + 1
+            .as_nanos() as u64
+            + 1
     }
 }

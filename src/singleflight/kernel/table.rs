@@ -154,35 +154,31 @@ impl<K: Eq + Hash + Clone, T: Clone, L> Table<K, T, L> {
 
     /// Takes exactly this flight out, wherever it is kept; `None` if somebody else has landed it before. Whoever gets
     /// `Some` (the table's own reference, to be dropped outside the lock) is the one to publish.
-    pub(crate) fn remove(
+    pub(super) fn remove(
         &self,
         flight: &Arc<Flight<K, T, L>>,
-        landing: usize,
+        way: usize,
     ) -> Option<Arc<Flight<K, T, L>>> {
         let mut hangar = self.shards[self.shard_of(flight.hash)].0.lock();
-        let same = |entry: &Arc<Flight<K, T, L>>| Arc::ptr_eq(entry, flight);
-        let entry = match hangar.flights.find_entry(flight.hash, same) {
-            Ok(found) => Some(found.remove().0),
-            Err(_) => hangar
-                .strays
-                .iter()
-                .position(same)
-                .map(|at| hangar.strays.swap_remove(at)),
-        };
+        let entry = hangar.take(flight)?;
+        entry.current.store(false, Ordering::Release);
+        hangar.tallies.landings[way] += 1;
         if hangar.flights.is_empty() && hangar.flights.capacity() > KEPT_CAPACITY {
             hangar.flights = HashTable::new();
         }
-        if let Some(entry) = &entry {
-            entry.current.store(false, Ordering::Release);
-            hangar.tallies.landings[landing] += 1;
-        }
-        entry
+        Some(entry)
     }
 
-    /// Takes a caller off a flight that has not landed; true if the flight is abandoned by that.
+    /// Takes a caller off a flight; true if that abandons it, in which case nobody can join it any more and it is to be
+    /// landed.
     pub(crate) fn leave(&self, flight: &Arc<Flight<K, T, L>>) -> bool {
-        let _hangar = self.shards[self.shard_of(flight.hash)].0.lock();
-        flight.roster.leave()
+        let mut hangar = self.shards[self.shard_of(flight.hash)].0.lock();
+        let abandoned = flight.roster.leave();
+        if abandoned && let Some(entry) = hangar.take(flight) {
+            entry.current.store(false, Ordering::Release);
+            hangar.strays.push(entry);
+        }
+        abandoned
     }
 
     /// Lets the flight of `key` go astray, if there is one and `wanted` agrees: it flies on for those aboard, and the
@@ -288,6 +284,18 @@ impl<K: Eq + Hash + Clone, T: Clone, L> Table<K, T, L> {
 }
 
 impl<K, T, L> Hangar<K, T, L> {
+    /// Takes this flight out, and no other one of its key.
+    fn take(&mut self, flight: &Arc<Flight<K, T, L>>) -> Option<Arc<Flight<K, T, L>>> {
+        let same = |entry: &Arc<Flight<K, T, L>>| Arc::ptr_eq(entry, flight);
+        if let Ok(found) = self.flights.find_entry(flight.hash, same) {
+            return Some(found.remove().0);
+        }
+        self.strays
+            .iter()
+            .position(same)
+            .map(|at| self.strays.swap_remove(at))
+    }
+
     fn stray(&mut self, flight: Arc<Flight<K, T, L>>) {
         flight.current.store(false, Ordering::Release);
         self.tallies.forgotten += 1;

@@ -20,7 +20,7 @@ async fn a_flight_can_be_looked_at_while_it_is_in_the_air() {
         ("key", 2, true)
     );
     assert_eq!(seen.age.as_millis(), 3);
-    assert_eq!(group.flights(), [seen.clone()]);
+    assert_eq!(group.flights(), std::slice::from_ref(&seen));
     gate.open();
     assert_eq!(leader.await.unwrap().generation, seen.generation);
     assert_eq!((group.peek("key"), group.flights().len()), (None, 0));
