@@ -149,7 +149,7 @@ where
             return Poll::Ready(report);
         }
         self.seat = Some(passenger);
-        self.patience = Patience::of(self.options.wait_at_most, &self.group.inner);
+        self.patience = Patience::of(self.options.wait_at_most);
         self.check_patience(cx)
     }
 

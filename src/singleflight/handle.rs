@@ -50,7 +50,7 @@ where
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
         let seat = board(group, key, &options, loader).map_err(Some);
-        let patience = Patience::of(options.wait_at_most.filter(|_| seat.is_ok()), &group.inner);
+        let patience = Patience::of(options.wait_at_most.filter(|_| seat.is_ok()));
         Self {
             group: group.clone(),
             seat,
