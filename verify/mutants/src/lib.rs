@@ -85,7 +85,10 @@ pub enum Part<'a> {
         sync: &'a str,
     },
     /// The whole module.
-    Whole,
+    Whole {
+        /// Whether threads are shuttle's, and thread-locals have to be too.
+        shuttle: bool,
+    },
 }
 
 /// Writes `planted.rs` and what it names to the build's output folder: the module `faithful` and one for each mutant.
@@ -95,7 +98,7 @@ pub fn plant(part: &Part<'_>) {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
     let mut planted = plant_one(&sources, &out, "faithful", part, None);
     for mutant in MUTANTS {
-        if matches!(part, Part::Whole) || mutant.file.starts_with("kernel/") {
+        if matches!(part, Part::Whole { .. }) || mutant.file.starts_with("kernel/") {
             planted += &plant_one(&sources, &out, mutant.name, part, Some(mutant));
         }
     }
@@ -107,6 +110,9 @@ fn plant_one(sources: &Path, out: &Path, name: &str, part: &Part<'_>, mutant: Op
     let mut seeded = mutant.is_none();
     for file in files(sources, part) {
         let mut text = read(&sources.join(&file)).replace("#[cfg(test)]\nmod tests;\n", "");
+        if matches!(part, Part::Whole { shuttle: true }) {
+            text = text.replace("thread_local!", "shuttle::thread_local!").replace("= const { Cell::new(None) }", "= Cell::new(None)");
+        }
         if let Some(mutant) = mutant.filter(|mutant| file == Path::new(mutant.file)) {
             assert_eq!(text.matches(mutant.before).count(), 1, "{name}: the text to replace must occur once in {}", mutant.file);
             text = text.replace(mutant.before, mutant.after);
@@ -125,7 +131,7 @@ fn plant_one(sources: &Path, out: &Path, name: &str, part: &Part<'_>, mutant: Op
 
 fn files(sources: &Path, part: &Part<'_>) -> Vec<PathBuf> {
     let mut files = rust_files(sources, "kernel");
-    if matches!(part, Part::Whole) {
+    if matches!(part, Part::Whole { .. }) {
         files.extend(rust_files(sources, ""));
     }
     files
