@@ -17,6 +17,8 @@ pub struct Measure {
     pub overlaps: u64,
     /// Results a task was given although it had been given them before.
     pub stale: u64,
+    /// Results whose load had already ended when the call began; those between a load's end and its landing are fair.
+    pub late: u64,
     /// Loads that ran.
     pub loads: u64,
     /// Allocations per call.
@@ -40,13 +42,24 @@ pub fn measure<F: Flights>(case: &str) -> Measure {
 }
 
 fn runtime() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 fn distinct<F: Flights>(tasks: usize, yields: u32, calls: usize) -> Measure {
     let (runtime, flights) = (runtime(), F::new());
-    let keys: Arc<Vec<Vec<String>>> =
-        Arc::new((0..tasks).map(|task| (0..calls).map(|call| format!("template:{task}:{call:06}")).collect()).collect());
+    let keys: Arc<Vec<Vec<String>>> = Arc::new(
+        (0..tasks)
+            .map(|task| {
+                (0..calls)
+                    .map(|call| format!("template:{task}:{call:06}"))
+                    .collect()
+            })
+            .collect(),
+    );
     let run = |counted: bool| {
         allocations::count(counted);
         let (before, begun) = (allocations::allocations(), Instant::now());
@@ -71,7 +84,11 @@ fn distinct<F: Flights>(tasks: usize, yields: u32, calls: usize) -> Measure {
     let (_, allocated) = run(true);
     let all = (tasks * calls) as f64;
     // Calls of two tasks go on at the same time: time is per call of one of them.
-    Measure { figure: elapsed.as_nanos() as f64 / calls as f64, allocations: allocated as f64 / all, ..Measure::default() }
+    Measure {
+        figure: elapsed.as_nanos() as f64 / calls as f64,
+        allocations: allocated as f64 / all,
+        ..Measure::default()
+    }
 }
 
 async fn yielding(yields: u32) -> u64 {
@@ -90,24 +107,34 @@ struct Counters {
     running: [AtomicU32; KEYS],
     overlaps: AtomicU64,
     stale: AtomicU64,
+    late: AtomicU64,
     loads: AtomicU64,
+    ended: [AtomicU64; KEYS],
 }
 
 fn crowded<F: Flights>(yields: u32) -> Measure {
     let (runtime, flights, counters) = (runtime(), F::new(), Arc::new(Counters::default()));
-    let keys: Arc<Vec<String>> = Arc::new((0..KEYS).map(|key| format!("template:{key:06}")).collect());
+    let keys: Arc<Vec<String>> =
+        Arc::new((0..KEYS).map(|key| format!("template:{key:06}")).collect());
     let begun = Instant::now();
     runtime.block_on(async {
         let spawn = |task: usize| {
-            let (flights, keys, counters) = (flights.clone(), Arc::clone(&keys), Arc::clone(&counters));
+            let (flights, keys, counters) =
+                (flights.clone(), Arc::clone(&keys), Arc::clone(&counters));
             tokio::spawn(async move {
                 let mut had = [0; KEYS];
                 for call in 0..CALLS {
                     let key = (task * 7 + call) % KEYS;
                     let counted = Arc::clone(&counters);
-                    let number = flights.call(&keys[key], move || counting(counted, key, yields)).await;
+                    let ended = counters.ended[key].load(Ordering::SeqCst);
+                    let number = flights
+                        .call(&keys[key], move || counting(counted, key, yields))
+                        .await;
                     if number == had[key] {
                         counters.stale.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if number <= ended {
+                        counters.late.fetch_add(1, Ordering::Relaxed);
                     }
                     had[key] = number;
                 }
@@ -122,6 +149,7 @@ fn crowded<F: Flights>(yields: u32) -> Measure {
         figure: begun.elapsed().as_nanos() as f64 / (TASKS * CALLS) as f64,
         overlaps: counters.overlaps.load(Ordering::SeqCst),
         stale: counters.stale.load(Ordering::SeqCst),
+        late: counters.late.load(Ordering::SeqCst),
         loads: counters.loads.load(Ordering::SeqCst),
         ..Measure::default()
     }
@@ -136,7 +164,9 @@ async fn counting(counters: Arc<Counters>, key: usize, yields: u32) -> u64 {
         tokio::task::yield_now().await;
     }
     counters.running[key].fetch_sub(1, Ordering::SeqCst);
-    counters.loads.fetch_add(1, Ordering::Relaxed) + 1
+    let number = counters.loads.fetch_add(1, Ordering::Relaxed) + 1;
+    counters.ended[key].store(number, Ordering::SeqCst);
+    number
 }
 
 const HERD: usize = 1_000;
@@ -154,8 +184,10 @@ fn herd<F: Flights>(steps: u32) -> Measure {
         let (before, used) = (allocations::allocations(), processor_time());
         runtime.block_on(async {
             let spawn = |_| {
-                let (flights, key, barrier) = (flights.clone(), Arc::clone(&key), Arc::clone(&barrier));
-                let (ended, loads, last) = (Arc::clone(&ended), Arc::clone(&loads), Arc::clone(&last));
+                let (flights, key, barrier) =
+                    (flights.clone(), Arc::clone(&key), Arc::clone(&barrier));
+                let (ended, loads, last) =
+                    (Arc::clone(&ended), Arc::clone(&loads), Arc::clone(&last));
                 tokio::spawn(async move {
                     barrier.wait().await;
                     allocations::count(counted);
@@ -173,7 +205,9 @@ fn herd<F: Flights>(steps: u32) -> Measure {
         (processor_time() - used, allocations::allocations() - before)
     };
     let (processor, _) = run(false);
-    let nanos = last.load(Ordering::SeqCst).saturating_sub(ended.load(Ordering::SeqCst));
+    let nanos = last
+        .load(Ordering::SeqCst)
+        .saturating_sub(ended.load(Ordering::SeqCst));
     let ran = loads.load(Ordering::SeqCst);
     let (_, allocated) = run(true);
     let (fan_out_us, processor_us) = (nanos as f64 / 1e3, processor.as_nanos() as f64 / 1e3);

@@ -111,7 +111,10 @@ impl Flights for AsyncSingleflight {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = u64> + Send + 'static,
     {
-        self.0.work(key, async move { Ok(load().await) }).await.unwrap()
+        self.0
+            .work(key, async move { Ok(load().await) })
+            .await
+            .unwrap()
     }
 }
 
@@ -145,7 +148,11 @@ impl Flights for RsSingleflight {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = u64> + Send + 'static,
     {
-        *self.0.do_call_shared(key.clone(), || async move { Ok(load().await) }).await.unwrap()
+        *self
+            .0
+            .do_call_shared(key.clone(), || async move { Ok(load().await) })
+            .await
+            .unwrap()
     }
 }
 
@@ -162,7 +169,12 @@ impl Flights for Moka {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = u64> + Send + 'static,
     {
-        let entry = self.0.entry_by_ref(key).or_try_insert_with(async move { Ok::<_, ()>(load().await) }).await.unwrap();
+        let entry = self
+            .0
+            .entry_by_ref(key)
+            .or_try_insert_with(async move { Ok::<_, ()>(load().await) })
+            .await
+            .unwrap();
         if entry.is_fresh() {
             self.0.invalidate(key).await;
         }
@@ -209,7 +221,14 @@ impl Flights for Foyer {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = u64> + Send + 'static,
     {
-        let entry = self.0.get_or_fetch(key, || async move { Ok::<u64, std::io::Error>(load().await) }).await.unwrap();
+        let entry = self
+            .0
+            .get_or_fetch(
+                key,
+                || async move { Ok::<u64, std::io::Error>(load().await) },
+            )
+            .await
+            .unwrap();
         self.0.remove(key);
         *entry.value()
     }

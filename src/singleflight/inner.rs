@@ -196,14 +196,17 @@ where
         Some(ending)
     }
 
-    /// Calls the landing hook, if there is one.
+    /// Stops the flight's clock, if anybody was suspended on it, and calls the landing hook, if there is one.
     fn tell(&self, flight: &Craft<K, V, E>, outcome: Outcome) {
+        if flight.departed_at().is_some() || flight.roster.joined() > 1 {
+            flight.arrive(self.clock.now());
+        }
         let Some(hook) = &self.config.on_landing else {
             return;
         };
         let took = flight
             .departed_at()
-            .map_or(0, |at| self.clock.now().saturating_sub(at));
+            .map_or(0, |at| flight.landed_at().saturating_sub(at));
         let landing = Landing {
             key: &flight.key,
             outcome,
