@@ -59,6 +59,11 @@ where
         }
     }
 
+    /// Awaits the result together with this caller's part in the flight, which errors then come with too.
+    pub async fn reported(mut self) -> Report<V, E> {
+        std::future::poll_fn(|cx| self.poll_report(cx)).await
+    }
+
     /// A handle that is awaited by a load waits for its flight from then on, and no sooner.
     fn begin_to_wait(&mut self) -> Result<(), Error<E>> {
         let (Ok(passenger), Some(load)) = (&mut self.seat, lineage::polled()) else {
