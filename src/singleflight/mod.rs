@@ -167,6 +167,7 @@ mod options;
 mod outcome;
 mod passenger;
 mod patience;
+mod sight;
 mod standing;
 mod sync;
 mod watch;

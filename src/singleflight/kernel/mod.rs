@@ -6,8 +6,10 @@
 //! Order of locks: a shard's, then nothing of the kernel's. A flight's cabin is never locked while a shard is.
 
 mod flight;
+mod forgetting;
 mod landing;
 mod roster;
+mod sight;
 mod table;
 mod waiters;
 
