@@ -164,9 +164,7 @@ impl<K: Eq + Hash + Clone, T: Clone, L> Table<K, T, L> {
         let entry = hangar.take(flight)?;
         entry.current.store(false, Ordering::Release);
         hangar.tallies.landings[way] += 1;
-        if hangar.flights.is_empty() && hangar.flights.capacity() > KEPT_CAPACITY {
-            hangar.flights = HashTable::new();
-        }
+        hangar.give_back();
         Some(entry)
     }
 
@@ -204,6 +202,16 @@ impl<K: Eq + Hash + Clone, T: Clone, L> Table<K, T, L> {
 }
 
 impl<K, T, L> Hangar<K, T, L> {
+    /// Gives back the memory of a rush that is over.
+    fn give_back(&mut self) {
+        if self.flights.is_empty() && self.flights.capacity() > KEPT_CAPACITY {
+            self.flights = HashTable::new();
+        }
+        if self.strays.is_empty() && self.strays.capacity() > KEPT_CAPACITY {
+            self.strays = Vec::new();
+        }
+    }
+
     /// Takes this flight out, and no other one of its key.
     fn take(&mut self, flight: &Arc<Flight<K, T, L>>) -> Option<Arc<Flight<K, T, L>>> {
         let same = |entry: &Arc<Flight<K, T, L>>| Arc::ptr_eq(entry, flight);

@@ -74,7 +74,7 @@ fn twenty_thousand_cancelled_keys_leave_no_byte_behind() {
             let empty = LIVE.load(Ordering::SeqCst);
             drop(group);
             let held = empty - LIVE.load(Ordering::SeqCst);
-            assert!(held < 64 * 1024, "an empty group holds {held} bytes");
+            assert!(held < 16 * 1024, "an empty group holds {held} bytes");
         });
     }
 }
