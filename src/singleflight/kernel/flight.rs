@@ -178,10 +178,11 @@ impl<K, T: Clone, L> Flight<K, T, L> {
             .map(|parked| (parked.load, parked.driver))
     }
 
-    /// Notes that the load, which the caller holds, gets a task of its own.
+    /// Notes that the load, which the caller holds, gets a task of its own; nobody needs to be relieved of it any more.
     pub(crate) fn detach(&self) {
-        let _cabin = self.cabin.lock();
+        let mut cabin = self.cabin.lock();
         self.detached.store(true, Ordering::Relaxed);
+        cabin.relief = false;
     }
 
     /// Puts a suspended load back, to be claimed when `driver` has been woken.

@@ -125,6 +125,22 @@ macro_rules! scenarios {
                 assert_eq!(air.tallies().in_flight, 0);
             }
 
+            /// A leader leaves, taking its load to a task of its own, while the watch relieves it: that task keeps the load.
+            pub(crate) fn handing_over() {
+                let air = Arc::new(Air::new(1));
+                let Boarding::Leader(flight) = board(&air, true) else { panic!("the first caller leads") };
+                let Leg::Parked = flight.park(7, std::task::Waker::noop().clone()) else { panic!("nobody has come yet") };
+                let other_flight = Arc::clone(&flight);
+                let watch = thread::spawn(move || other_flight.relieve().map(|(load, _)| load));
+                let own = flight.claim_as_leader();
+                if let Some(load) = own {
+                    flight.detach();
+                    let parked = flight.park(load, std::task::Waker::noop().clone());
+                    assert!(matches!(parked, Leg::Parked), "the load was taken from its own task");
+                }
+                assert!(own.is_some() != watch.join().unwrap().is_some(), "the load is in one pair of hands");
+            }
+
             /// A leader whose load is woken once: it parks it, takes it back and lands, or finds itself relieved.
             fn lead(air: &Air, flight: &Craft) -> u32 {
                 let (mut slot, mut parked) = (None, false);

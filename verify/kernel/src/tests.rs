@@ -8,6 +8,7 @@ scenarios!(publish_before_remove);
 scenarios!(remove_by_key);
 scenarios!(abandon_without_the_lock);
 scenarios!(relieved_leader_drives_on);
+scenarios!(relief_outlives_the_leader);
 
 /// Searches with at most this many preemptions, unless `LOOM_MAX_PREEMPTIONS` says otherwise.
 const PREEMPTIONS: usize = 3;
@@ -38,6 +39,11 @@ fn a_load_is_in_one_pair_of_hands_when_its_leader_is_relieved() {
     model(faithful::relieving);
 }
 
+#[test]
+fn a_load_that_is_handed_over_stays_with_its_own_task() {
+    model(faithful::handing_over);
+}
+
 /// Whether the search finds an interleaving that fails.
 fn caught(scenario: fn()) -> bool {
     catch_unwind(AssertUnwindSafe(|| model(scenario))).is_err()
@@ -66,4 +72,9 @@ fn abandoning_a_flight_that_can_still_be_joined_is_caught() {
 #[test]
 fn a_relieved_leader_that_drives_on_is_caught() {
     assert!(caught(relieved_leader_drives_on::relieving));
+}
+
+#[test]
+fn a_relief_that_outlives_the_leader_is_caught() {
+    assert!(caught(relief_outlives_the_leader::handing_over));
 }

@@ -64,6 +64,12 @@ pub const MUTANTS: &[Mutant] = &[
         after: "        let mut cabin = self.cabin.lock();",
     },
     Mutant {
+        name: "relief_outlives_the_leader",
+        file: "kernel/flight.rs",
+        before: "        cabin.relief = false;",
+        after: "        cabin.relief &= true;",
+    },
+    Mutant {
         name: "relieved_leader_is_not_woken",
         file: "watch.rs",
         before: "leader.wake();",
