@@ -308,6 +308,13 @@ macro_rules! machine {
                         }
                         Step::Advance(milliseconds) => {
                             tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
+                            // A flight is not looked at while the millisecond of its deadline is passing.
+                            let passing = |flight: &Flight| {
+                                flight.ended.is_none() && flight.begun.elapsed() + Duration::from_millis(1) >= DEADLINE
+                            };
+                            while self.flights.iter().any(|flight| passing(flight) && flight.begun.elapsed() < DEADLINE + Duration::from_millis(2)) {
+                                tokio::time::sleep(Duration::from_millis(1)).await;
+                            }
                             self.run_woken().await;
                             let now = tokio::time::Instant::now();
                             for index in 0..self.flights.len() {
