@@ -8,22 +8,23 @@ usage() {
     cat <<'HELP'
 usage: ./loadtest.sh [OPTIONS] [URL]
 
-Sends waves of simultaneous requests for one template, a spread of requests
-over all templates after each, and reports what that cost the database.
+Sends waves of simultaneous requests for one template, between them requests
+spread over all templates, and reports what that cost the database.
 URL is the service, http://127.0.0.1:8080 unless given.
 
   --waves N        how many waves                                  [25]
   --concurrency N  requests of one wave, all at once, up to 300   [200]
-  --spread N       requests over all ids after each wave          [100]
+  --spread N       requests spread over all ids before each wave  [100]
   --ids N          ids go from 1 to N                             [100]
-  --pause SECONDS  rest between waves                               [1]
+  --pause SECONDS  from one wave to the next                         [1]
   --seed N         the ids of the waves; the same seed, the same ids
   --metrics URL    where the counters are            [the service's /metrics]
                    again for each further replica behind a load balancer
 
   --compare [URL]  send the same to the unprotected service at URL first, and
                    show both         [http://127.0.0.1:8081]
-                   Its waves are for ids that no request has asked for yet.
+                   Each of its waves is for an id that nobody has asked for
+                   yet, so that every one of them is a stampede.
   --outage         take Redis away for the middle third of the waves, and
                    show before, during and after
   --outage-command COMMAND   what takes it away  [docker compose pause redis]
@@ -139,8 +140,8 @@ while (($#)); do
 done
 
 if [ "$mode" = outage ] && ((waves < 3)); then misused '--outage needs three waves at least: before, during, after'; fi
-if [ "$mode" = compare ] && ((waves > ids)); then
-    misused "--compare asks for a new id with every wave: $waves waves need --ids $waves at least"
+if [ "$mode" = compare ] && ((waves >= ids)); then
+    misused "--compare asks for a new id with every wave: $waves waves need more than $waves --ids"
 fi
 if [ "$mode" = compare ] && [ -n "$metrics_urls" ]; then misused '--compare reads the counters of the two services itself'; fi
 metrics_urls=${metrics_urls:-$url/metrics}
@@ -249,8 +250,9 @@ of() { awk -v key="$2" '$1 == key { print $2 }' "$scratch/$1.summary"; } # of NA
 
 # ---- the ids -------------------------------------------------------------------------------------------------------
 
-# The plain test draws the waves' ids at random, and its spread goes round all ids. The comparison draws ids that are
-# all different, and its spread goes round those that no later wave is for: so every wave meets an empty cache.
+# One line per round: the id of its wave, and those of its spread. The plain test draws the waves' ids at random, and its
+# spread goes round all ids. The comparison's waves are all for different ids, and its spread goes round those that no
+# wave is still to come for: so every wave meets an empty cache.
 plan() {
     awk -v waves="$waves" -v ids="$ids" -v spread="$spread" -v seed="$seed" -v mode="$mode" '
         BEGIN {
@@ -261,7 +263,7 @@ plan() {
                 id = mode == "compare" ? order[wave] : 1 + int(rand() * ids)
                 line = id
                 for (k = 1; k <= spread; k++) {
-                    do { at = at % ids + 1 } while (mode == "compare" && at > wave && at <= waves)
+                    do { at = at % ids + 1 } while (mode == "compare" && at >= wave && at <= waves)
                     line = line " " order[at]
                 }
                 print line
@@ -276,27 +278,31 @@ repeated() { # repeated ID: the ids of a wave
 
 # ---- the test ------------------------------------------------------------------------------------------------------
 
-# One wave and the spread after it, counted to NAME, with a line of progress.
-round() { # round NAME URL WAVE ID SPREAD_IDS METRICS_URLS...
-    local name=$1 target=$2 wave=$3 id=$4 spread_ids=$5 wave_file=$scratch/wave.answers
-    shift 5
-    : >"$wave_file"
-    count "$scratch/wave.before" "$@"
-    repeated "$id" | send "$target" "$wave_file"
-    count "$scratch/wave.after" "$@"
-    summarise wave
-    # shellcheck disable=SC2086 # one word for each id
-    if [ -n "$spread_ids" ]; then printf '%s\n' $spread_ids | send "$target" "$wave_file"; fi
-    cat "$wave_file" >>"$scratch/$name.answers"
-    local failed
-    failed=$(awk '$1 != "200"' "$wave_file" | wc -l)
-    say "$(printf '%-11s wave %*d/%d  id %-4d %4d at once -> %3d %s  p95 %7s ms%s' \
-        "$name" ${#waves} "$wave" "$waves" "$id" "$concurrency" "$(of wave queries)" \
-        "$(plural "$(of wave queries)" query queries)" "$(of wave p95_ms)" \
-        "$(if ((failed)); then printf '  %d failed' $((failed)); fi)")"
+progress_head() {
+    say "$(printf '%-19s %8s %8s %10s %8s %8s %13s' '' spread queries 'wave for' 'at once' queries 'p95 of wave')"
 }
 
-plural() { if [ "$1" = 1 ]; then printf '%-7s' "$2"; else printf '%-7s' "$3"; fi; }
+# One round, counted to NAME, with a line of progress.
+round() { # round NAME URL WAVE ID SPREAD_IDS METRICS_URLS...
+    local name=$1 target=$2 wave=$3 id=$4 spread_ids=$5 part failed
+    shift 5
+    rm -f "$scratch"/spread.* "$scratch"/wave.*
+    count "$scratch/spread.before" "$@"
+    # shellcheck disable=SC2086 # one word for each id
+    if [ -n "$spread_ids" ]; then printf '%s\n' $spread_ids | send "$target" "$scratch/spread.answers"; fi
+    count "$scratch/wave.before" "$@"
+    cp "$scratch/wave.before" "$scratch/spread.after"
+    repeated "$id" | send "$target" "$scratch/wave.answers"
+    count "$scratch/wave.after" "$@"
+    for part in spread wave; do
+        summarise $part
+        cat "$scratch/$part.answers" >>"$scratch/$name.answers"
+    done
+    failed=$(($(of spread errors) + $(of wave errors)))
+    say "$(printf '%-11s %7s %8d %8d %10s %8d %8d %10s ms%s' "$name" "$wave/$waves" "$spread" "$(of spread queries)" \
+        "id $id" "$concurrency" "$(of wave queries)" "$(of wave p95_ms)" \
+        "$(if ((failed)); then printf '\n  %d failed' "$failed"; fi)")"
+}
 
 reach() { # reach URL
     local status
@@ -321,7 +327,7 @@ outage) parts='before during after' ;;
 *) parts=run ;;
 esac
 
-say "$waves waves of $concurrency simultaneous requests for one id, $spread over $ids ids after each"
+say "$waves waves of $concurrency simultaneous requests for one id, after $spread spread over $ids ids"
 : >"$scratch/errors"
 plan >"$scratch/plan"
 if [ "$mode" = compare ]; then
@@ -329,16 +335,20 @@ if [ "$mode" = compare ]; then
     count "$scratch/protected.before" "$url/metrics"
 fi
 
+progress_head
 third=$((waves / 3))
 part=run
-wave=0
+wave=0 warm=0
 while read -r id spread_ids; do
     wave=$((wave + 1))
-    if ((wave > 1)); then sleep "$pause"; fi
+    wait
+    if ((wave < waves)); then sleep "$pause" & fi
     case $mode in
     compare)
         round unprotected "$unprotected" $wave "$id" "$spread_ids" "$unprotected/metrics"
+        if [ "$(of wave queries)" = 0 ]; then warm=$((warm + 1)); fi
         round protected "$url" $wave "$id" "$spread_ids" "$url/metrics"
+        if [ "$(of wave queries)" = 0 ]; then warm=$((warm + 1)); fi
         continue
         ;;
     outage)
@@ -459,6 +469,12 @@ for part in $parts; do
         say "restarted? With several replicas, name each one's counters with --metrics."
     fi
 done
+
+# The comparison is of stampedes, and a wave that met a cached template was none.
+if [ "$mode" = compare ] && ((warm)); then
+    say "Note: $warm waves met a template that was cached already, from before this run."
+    say 'Wait for the TTL to pass (30 s) before comparing again.'
+fi
 
 if ((failed)); then
     for part in $parts; do cat "$scratch/$part.answers"; done | awk '
