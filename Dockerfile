@@ -18,7 +18,7 @@ FROM debian:bookworm-slim AS balancer
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends haproxy \
  && rm -rf /var/lib/apt/lists/*
-USER haproxy
+USER 65534:65534
 CMD ["haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg"]
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS service
