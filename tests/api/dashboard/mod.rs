@@ -50,10 +50,7 @@ fn a_dashboard_that_breaks_a_rule_is_noticed() {
     let harms: [(&str, Box<dyn Fn(&mut Value)>); 15] = [
         ("title", Box::new(|json| json["title"] = "Dashboard".into())),
         ("refresh", Box::new(|json| json["refresh"] = "1m".into())),
-        (
-            "now-5m",
-            Box::new(|json| json["time"]["from"] = "now-1h".into()),
-        ),
+        ("now-5m", Box::new(|json| json["time"]["from"] = "now-1h".into())),
         (
             "description",
             Box::new(|json| json["panels"][1]["description"] = "".into()),
@@ -144,7 +141,9 @@ async fn serve(redis_url: String) -> SocketAddr {
         "CACHE_TTL" => Some("200ms".to_owned()),
         _ => None,
     };
-    let app = App::build(&Config::from_variables(variables).unwrap()).await.unwrap();
+    let app = App::build(&Config::from_variables(variables).unwrap())
+        .await
+        .unwrap();
     let listener = TcpListener::bind(local(0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(app.serve(listener, std::future::pending()));

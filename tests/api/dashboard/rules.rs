@@ -54,9 +54,21 @@ fn complain(found: &mut Vec<String>, wrong: bool, complaint: &str) {
 
 fn whole(dashboard: &Value, found: &mut Vec<String>) {
     let is = |key: &str, wanted: &str| text(&dashboard[key]) == wanted;
-    complain(found, !is("title", "Singleflight Service Dashboard"), "the title is another");
-    complain(found, text(&dashboard["uid"]).is_empty(), "no uid: links to it break");
-    complain(found, !dashboard["id"].is_null(), "an id, which belongs to one Grafana");
+    complain(
+        found,
+        !is("title", "Singleflight Service Dashboard"),
+        "the title is another",
+    );
+    complain(
+        found,
+        text(&dashboard["uid"]).is_empty(),
+        "no uid: links to it break",
+    );
+    complain(
+        found,
+        !dashboard["id"].is_null(),
+        "an id, which belongs to one Grafana",
+    );
     complain(found, !is("refresh", "5s"), "refresh is not 5s");
     complain(found, dashboard["time"]["from"] != "now-5m", "not from now-5m");
     let names: Vec<_> = list(&dashboard["templating"]["list"])
@@ -87,8 +99,15 @@ fn layout(panels: &[Value], found: &mut Vec<String>) {
             &format!("no {name} among the six in the middle"),
         );
     }
-    let story = panels[..first].iter().filter(|panel| panel["type"] == "stat").count();
-    complain(found, story != 6, "not six figures that tell the story above them");
+    let story = panels[..first]
+        .iter()
+        .filter(|panel| panel["type"] == "stat")
+        .count();
+    complain(
+        found,
+        story != 6,
+        "not six figures that tell the story above them",
+    );
 
     let mut taken: Vec<(u64, u64)> = Vec::new();
     let mut ids: Vec<&Value> = Vec::new();
@@ -104,7 +123,11 @@ fn layout(panels: &[Value], found: &mut Vec<String>) {
         let overlaps = cells.iter().any(|cell| taken.contains(cell));
         complain(found, overlaps, &format!("{title}: overlaps another"));
         taken.extend(cells);
-        complain(found, ids.contains(&&panel["id"]), &format!("{title}: its id is another's"));
+        complain(
+            found,
+            ids.contains(&&panel["id"]),
+            &format!("{title}: its id is another's"),
+        );
         ids.push(&panel["id"]);
     }
 }
@@ -120,13 +143,21 @@ fn readable(panel: &Value, found: &mut Vec<String>) {
 
 fn asks_the_variable(asker: &Value, found: &mut Vec<String>) {
     let uid = &asker["datasource"]["uid"];
-    complain(found, uid != "${datasource}", "its data source is not the variable");
+    complain(
+        found,
+        uid != "${datasource}",
+        "its data source is not the variable",
+    );
 }
 
 fn query(target: &Value, found: &mut Vec<String>) {
     asks_the_variable(target, found);
     let legend = text(&target["legendFormat"]);
-    complain(found, !legend.contains("{{job}}"), "a legend that does not name the job");
+    complain(
+        found,
+        !legend.contains("{{job}}"),
+        "a legend that does not name the job",
+    );
     selectors(text(&target["expr"]), found);
 }
 
@@ -140,15 +171,27 @@ fn selectors(expression: &str, found: &mut Vec<String>) {
             '[' => (true, ']'),
             _ => (false, ' '),
         };
-        let end = if inside { rest.find(close).unwrap_or(rest.len() - 1) } else { 0 };
+        let end = if inside {
+            rest.find(close).unwrap_or(rest.len() - 1)
+        } else {
+            0
+        };
         let (part, after) = rest.split_at(end + character.len_utf8());
         match character {
             '{' => {
                 for variable in ["job=~\"$job\"", "instance=~\"$instance\""] {
-                    complain(found, !part.contains(variable), &format!("{part} is not limited to {variable}"));
+                    complain(
+                        found,
+                        !part.contains(variable),
+                        &format!("{part} is not limited to {variable}"),
+                    );
                 }
             }
-            '[' => complain(found, part != "[$__rate_interval]", &format!("{part} is not $__rate_interval")),
+            '[' => complain(
+                found,
+                part != "[$__rate_interval]",
+                &format!("{part} is not $__rate_interval"),
+            ),
             _ => {}
         }
         if character.is_ascii_alphanumeric() || character == '_' {
@@ -156,10 +199,18 @@ fn selectors(expression: &str, found: &mut Vec<String>) {
         } else {
             // Ours all have an underscore; so do some functions, which are followed by a parenthesis.
             let series = name.contains('_') && character != '(' && name != "group_left";
-            complain(found, series && character != '{', &format!("{name} is not limited to the job"));
+            complain(
+                found,
+                series && character != '{',
+                &format!("{name} is not limited to the job"),
+            );
             name.clear();
         }
         rest = after;
     }
-    complain(found, name.contains('_'), &format!("{name} is not limited to the job"));
+    complain(
+        found,
+        name.contains('_'),
+        &format!("{name} is not limited to the job"),
+    );
 }
