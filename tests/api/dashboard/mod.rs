@@ -37,6 +37,8 @@ fn the_dashboard_asks_the_provisioned_data_source() {
     assert!(scrape.contains("scrape_interval: 5s\n") && DATA_SOURCE.contains("timeInterval: 5s\n"));
 }
 
+type Harm = Box<dyn Fn(&mut Value)>;
+
 /// Every change that takes something away is noticed.
 #[test]
 fn a_dashboard_that_breaks_a_rule_is_noticed() {
@@ -47,7 +49,7 @@ fn a_dashboard_that_breaks_a_rule_is_noticed() {
             *expr = text(expr).replace(from, to).into();
         }
     };
-    let harms: [(&str, Box<dyn Fn(&mut Value)>); 15] = [
+    let harms: [(&str, Harm); 15] = [
         ("title", Box::new(|json| json["title"] = "Dashboard".into())),
         ("refresh", Box::new(|json| json["refresh"] = "1m".into())),
         ("now-5m", Box::new(|json| json["time"]["from"] = "now-1h".into())),
