@@ -1,6 +1,7 @@
 //! [`App`]: the parts, wired ([`App::build`]), and their life ([`App::serve`]).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -8,7 +9,7 @@ use tracing::info;
 
 use crate::cache::{MemoryCache, RedisCache, RedisOptions, TemplateCache};
 use crate::config::{Config, Problem, Problems, Secret};
-use crate::http::{self, Http, ServerOptions};
+use crate::http::{self, Http};
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
 use crate::store::{StoreOptions, TemplateStore};
@@ -23,7 +24,7 @@ const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
 pub struct App {
     service: TemplateService,
     http: Http,
-    options: ServerOptions,
+    grace: Duration,
 }
 
 impl App {
@@ -48,9 +49,7 @@ impl App {
         Ok(Self {
             service,
             http,
-            options: ServerOptions {
-                grace: config.shutdown_grace,
-            },
+            grace: config.shutdown_grace,
         })
     }
 
@@ -63,18 +62,25 @@ impl App {
         let Self {
             service,
             http,
-            options,
+            grace,
         } = self;
         let here = listener.local_addr()?;
         info!("listening on http://{here}");
-        info!("try: curl -i 'http://{here}/template-details?id=1'; counters: http://{here}/metrics");
+        info!(
+            "try: curl -i 'http://{here}/template-details?id=1'; counters: http://{here}/metrics"
+        );
         let draining = http.clone();
-        http::serve(listener, http.router(), options, shutdown, move || {
+        let mut deadline = Instant::now();
+        http::serve(listener, http.router(), grace, shutdown, || {
             info!("draining");
+            deadline = Instant::now() + grace;
             draining.drain();
         })
         .await;
-        service.drain(options.grace).await;
+        // Loads whose callers have left may still fill the cache.
+        service
+            .drain(deadline.saturating_duration_since(Instant::now()))
+            .await;
         info!("done");
         Ok(())
     }

@@ -44,10 +44,18 @@ impl LocalCopy {
         self.shelf.at(id).filter(|entry| entry.stored_at >= moment)
     }
 
+    /// Whether this template existed when it was last heard of.
+    pub fn has_seen(&self, id: TemplateId) -> bool {
+        self.shelf
+            .at(id)
+            .is_some_and(|entry| matches!(entry.content, Content::Template(_)))
+    }
+
     /// The copy that may still answer when nothing else can.
     pub fn last_known_good(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         let usable = |entry: &Entry| {
-            matches!(entry.content, Content::Template(_)) && now < entry.expires_at.after(self.stale_for)
+            matches!(entry.content, Content::Template(_))
+                && now < entry.expires_at.after(self.stale_for)
         };
         self.shelf.at(id).filter(usable)
     }

@@ -15,7 +15,9 @@ const WRONG_SETTING: u8 = 2;
 fn main() -> ExitCode {
     match config::command() {
         Ok(Command::Serve(config)) => serve(&config),
-        Ok(Command::Healthcheck(config)) if healthcheck::is_healthy(config.http_addr) => ExitCode::SUCCESS,
+        Ok(Command::Healthcheck(config)) if healthcheck::is_healthy(config.http_addr) => {
+            ExitCode::SUCCESS
+        }
         Ok(Command::Healthcheck(_)) => ExitCode::FAILURE,
         Ok(Command::Print(text)) => match std::io::stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,

@@ -21,8 +21,8 @@ use crate::config::{Config, Protection};
 use crate::local::LocalCopy;
 use crate::metrics::labels::{FlightOutcome, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
-use crate::singleflight::{self, CallOptions, Flown, Group, Landing, Outcome, Role};
-use crate::store::{LoadError, TemplateStore};
+use crate::singleflight::{self, CallOptions, Group, Landing, Outcome, Ride, Role};
+use crate::store::{Hope, LoadError, TemplateStore};
 use crate::template::TemplateId;
 
 /// Answers requests for templates. Cheap to clone.
@@ -98,15 +98,20 @@ pub enum Refusal {
 
 impl TemplateService {
     /// Puts the parts together.
-    pub fn new(config: &Config, cache: TemplateCache, store: TemplateStore, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        config: &Config,
+        cache: TemplateCache,
+        store: TemplateStore,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let landed = Arc::clone(&metrics);
-        let flights = Group::<TemplateId, Loaded, LoadError>::builder()
+        let flights = Group::builder()
             .deadline(config.flight_deadline())
             .max_callers(config.max_waiters)
             .on_landing(move |landing| count_landing(&landed, landing))
             .build();
-        let local =
-            (config.local_entries > 0).then(|| LocalCopy::new(config.local_entries, config.stale_for));
+        let local = (config.local_entries > 0)
+            .then(|| LocalCopy::new(config.local_entries, config.stale_for));
         let shared = Shared {
             cache,
             local,
@@ -129,7 +134,11 @@ impl TemplateService {
     pub async fn details(&self, id: TemplateId) -> Result<Answer, Refusal> {
         let began = Instant::now();
         let now = Moment::now();
-        let lookup = self.shared.cache.lookup(id, now, &self.shared.metrics).await;
+        let lookup = self
+            .shared
+            .cache
+            .lookup(id, now, &self.shared.metrics)
+            .await;
         let cache = began.elapsed();
         let answer = |entry, source, cache_answered| Answer {
             entry,
@@ -149,7 +158,12 @@ impl TemplateService {
             }
             Lookup::Miss => true,
             Lookup::Unanswered => {
-                if let Some(entry) = self.shared.local.as_ref().and_then(|local| local.fresh(id, now)) {
+                if let Some(entry) = self
+                    .shared
+                    .local
+                    .as_ref()
+                    .and_then(|local| local.fresh(id, now))
+                {
                     return Ok(answer(entry, Source::Local, false));
                 }
                 false
@@ -193,7 +207,12 @@ impl TemplateService {
         self.shared.flights.drain(longest).await;
     }
 
-    async fn load(&self, id: TemplateId, asked_at: Moment, patience: Duration) -> Result<Load, Refusal> {
+    async fn load(
+        &self,
+        id: TemplateId,
+        asked_at: Moment,
+        patience: Duration,
+    ) -> Result<Load, Refusal> {
         match self.shared.protection {
             Protection::Singleflight => self.load_together(id, asked_at, patience).await,
             Protection::Off => self.load_alone(id, patience).await,
@@ -208,36 +227,33 @@ impl TemplateService {
     ) -> Result<Load, Refusal> {
         let shared = Arc::clone(&self.shared);
         let options = CallOptions::default().wait_at_most(patience);
-        let flown = self.shared.flights.work_with(&id, options, move |_| async move {
-            let _in_flight = GaugeGuard::raise(&shared.metrics.singleflight_in_flight);
-            match shared.landed_since(id, asked_at) {
-                Some(entry) => Ok(Loaded {
-                    entry,
-                    stored: true,
-                    database: None,
-                }),
-                None => shared.load_from_store(id).await,
-            }
-        });
-        let flown = flown.await.map_err(|error| self.shared.refusal(&error))?;
-        if flown.shared() {
-            self.shared.metrics.singleflight_shared.inc();
-        }
-        if flown.role == Role::Follower {
-            self.shared
-                .metrics
-                .singleflight_wait
-                .observe(flown.waited.as_secs_f64());
-        }
-        Ok(Load::from(flown))
+        let report = self
+            .shared
+            .flights
+            .report(&id, options, move |_| async move {
+                let _in_flight = GaugeGuard::raise(&shared.metrics.singleflight_in_flight);
+                match shared.landed_since(id, asked_at) {
+                    Some(entry) => Ok(Loaded {
+                        entry,
+                        stored: true,
+                        database: None,
+                    }),
+                    None => shared.load_from_store(id).await,
+                }
+            });
+        let report = report.await;
+        let waited = report.ride.and_then(|ride| self.shared.count_ride(ride));
+        let loaded = report.result.map_err(|error| self.shared.refusal(&error))?;
+        Ok(Load { loaded, waited })
     }
 
     /// The "before": the same load, for this caller only. It outlives its caller just the same.
     async fn load_alone(&self, id: TemplateId, patience: Duration) -> Result<Load, Refusal> {
         let shared = Arc::clone(&self.shared);
         let deadline = self.shared.flight_deadline;
-        let load =
-            tokio::spawn(async move { tokio::time::timeout(deadline, shared.load_from_store(id)).await });
+        let load = tokio::spawn(async move {
+            tokio::time::timeout(deadline, shared.load_from_store(id)).await
+        });
         match tokio::time::timeout(patience, load).await {
             Ok(Ok(Ok(loaded))) => {
                 let loaded = loaded.map_err(|error| self.shared.load_refusal(error))?;
@@ -261,7 +277,7 @@ impl Shared {
 
     async fn load_from_store(&self, id: TemplateId) -> Result<Loaded, LoadError> {
         let began = Instant::now();
-        let row = self.store.load(id).await?;
+        let row = self.store.load(id, self.hope(id)).await?;
         let took = began.elapsed();
         let ttl = if row.is_some() {
             self.cache_ttl
@@ -282,11 +298,33 @@ impl Shared {
         })
     }
 
+    /// Without a local copy there is nothing to tell the known from the unknown by, and no flood to hold back.
+    fn hope(&self, id: TemplateId) -> Hope {
+        match &self.local {
+            Some(local) if !local.has_seen(id) => Hope::Speculative,
+            _ => Hope::Known,
+        }
+    }
+
     fn keep(&self, id: TemplateId, entry: &Entry) -> bool {
         if let Some(local) = &self.local {
             local.keep(id, entry);
         }
         self.local.is_some()
+    }
+
+    /// Counts a caller's part in a flight, and says how long it waited if the load was another's.
+    fn count_ride(&self, ride: Ride) -> Option<Duration> {
+        if ride.shared() {
+            self.metrics.singleflight_shared.inc();
+        }
+        if ride.role == Role::Leader {
+            return None;
+        }
+        self.metrics
+            .singleflight_wait
+            .observe(ride.waited.as_secs_f64());
+        Some(ride.waited)
     }
 
     fn refusal(&self, error: &singleflight::Error<LoadError>) -> Refusal {
@@ -295,18 +333,17 @@ impl Shared {
             Error::Failed(error) => self.load_refusal(**error),
             Error::Saturated => Refusal::Shed(ShedReason::Waiters),
             Error::TimedOut | Error::WaitedTooLong => Refusal::Shed(ShedReason::Deadline),
-            Error::Panicked(panic) => {
-                error!(%panic, "a load panicked");
-                Refusal::Failed
-            }
-            Error::Aborted => Refusal::Unavailable,
+            Error::Aborted | Error::Draining => Refusal::Unavailable,
+            Error::Panicked(_) | Error::Reentrant | Error::NoRuntime => Refusal::Failed,
         }
     }
 
     fn load_refusal(&self, error: LoadError) -> Refusal {
         match error {
             LoadError::Busy => Refusal::Shed(ShedReason::DbQueue),
-            LoadError::Unavailable | LoadError::TimedOut | LoadError::Failed => Refusal::Unavailable,
+            LoadError::Unavailable | LoadError::TimedOut | LoadError::Failed => {
+                Refusal::Unavailable
+            }
         }
     }
 }
@@ -316,16 +353,6 @@ struct Load {
     loaded: Arc<Loaded>,
     /// How long this caller waited, if the load was another's.
     waited: Option<Duration>,
-}
-
-impl From<Flown<Loaded>> for Load {
-    fn from(flown: Flown<Loaded>) -> Self {
-        let waited = (flown.role == Role::Follower).then_some(flown.waited);
-        Self {
-            loaded: flown.value,
-            waited,
-        }
-    }
 }
 
 impl Load {
@@ -346,7 +373,7 @@ impl Load {
     }
 }
 
-fn count_landing(metrics: &Metrics, landing: &Landing<TemplateId>) {
+fn count_landing(metrics: &Metrics, landing: &Landing<'_, TemplateId>) {
     let outcome = match landing.outcome {
         Outcome::Ok => FlightOutcome::Ok,
         Outcome::Error => FlightOutcome::Error,
@@ -354,6 +381,11 @@ fn count_landing(metrics: &Metrics, landing: &Landing<TemplateId>) {
         Outcome::Timeout => FlightOutcome::Timeout,
         Outcome::Aborted => FlightOutcome::Aborted,
     };
+    if outcome == FlightOutcome::Panic {
+        error!(template = %landing.key, "a load panicked");
+    }
     metrics.singleflight_flights.of(outcome).inc();
-    metrics.singleflight_callers.observe(f64::from(landing.callers));
+    metrics
+        .singleflight_callers
+        .observe(f64::from(landing.callers));
 }

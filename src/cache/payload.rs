@@ -127,7 +127,8 @@ mod tests {
                 let mut altered = payload.clone();
                 altered[position] ^= 1 << bit;
                 // The checksum's own letters may be of either case.
-                let same = (FORMAT.len()..HEAD).contains(&position) && altered.eq_ignore_ascii_case(&payload);
+                let same = (FORMAT.len()..HEAD).contains(&position)
+                    && altered.eq_ignore_ascii_case(&payload);
                 assert_eq!(
                     decode(id(7), &altered.into()).is_some(),
                     same,

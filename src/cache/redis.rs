@@ -30,7 +30,10 @@ impl RedisOptions {
         let refused = |_| "the Redis client does not accept this address";
         // The client's own default waits for more to send before it sends.
         let tcp = TcpSettings::default().set_nodelay(true);
-        let info = url.into_connection_info().map_err(refused)?.set_tcp_settings(tcp);
+        let info = url
+            .into_connection_info()
+            .map_err(refused)?
+            .set_tcp_settings(tcp);
         let client = Client::open(info).map_err(refused)?;
         Ok(Self {
             client,
@@ -75,7 +78,10 @@ impl RedisCache {
             Ok(_) => corrupt(metrics),
             Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => corrupt(metrics),
             Err(failure) => {
-                metrics.cache_errors.of((Operation::Get, failure.reason())).inc();
+                metrics
+                    .cache_errors
+                    .of((Operation::Get, failure.reason()))
+                    .inc();
                 Lookup::Unanswered
             }
         }
@@ -104,7 +110,10 @@ impl RedisCache {
         match self.slot.call(&set).await {
             Ok(_) => true,
             Err(failure) => {
-                metrics.cache_errors.of((Operation::Set, failure.reason())).inc();
+                metrics
+                    .cache_errors
+                    .of((Operation::Set, failure.reason()))
+                    .inc();
                 false
             }
         }
@@ -112,7 +121,10 @@ impl RedisCache {
 }
 
 fn corrupt(metrics: &Metrics) -> Lookup {
-    metrics.cache_errors.of((Operation::Get, Reason::Corrupt)).inc();
+    metrics
+        .cache_errors
+        .of((Operation::Get, Reason::Corrupt))
+        .inc();
     Lookup::Miss
 }
 

@@ -94,7 +94,9 @@ mod tests {
         (1..=50).for_each(|number| shelf.put(id(number), template(number, 10)));
         (1_000..20_000).for_each(|number| shelf.put(id(number), absent()));
         assert_eq!(
-            (1..=50).filter(|number| shelf.at(id(*number)).is_some()).count(),
+            (1..=50)
+                .filter(|number| shelf.at(id(*number)).is_some())
+                .count(),
             50
         );
         assert!(shelf.absent.len() <= 100);

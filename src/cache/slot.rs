@@ -133,7 +133,7 @@ impl Shared {
             silence: Silence::default(),
         })));
         self.metrics.cache_up.set(1);
-        info!("redis is back: it is being asked");
+        info!("redis is there");
     }
 
     /// Empties the slot, unless it holds another connection by now.
@@ -209,7 +209,12 @@ async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnect
         Ok(dialled) => dialled.map_err(|error| reason(&error))?,
         Err(_) => return Err("no connection in time"),
     };
-    match timeout(patience, redis::cmd("PING").query_async::<Value>(&mut commands)).await {
+    match timeout(
+        patience,
+        redis::cmd("PING").query_async::<Value>(&mut commands),
+    )
+    .await
+    {
         Ok(Ok(_)) => Ok(commands),
         Ok(Err(error)) => Err(reason(&error)),
         Err(_) => Err("no answer in time"),

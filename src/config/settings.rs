@@ -24,7 +24,12 @@ impl Setting {
 
 /// Every setting, in the order in which people meet them.
 pub const SETTINGS: &[Setting] = &[
-    plain("HTTP_ADDR", "127.0.0.1:8080", "0.0.0.0:8080", "listen address"),
+    plain(
+        "HTTP_ADDR",
+        "127.0.0.1:8080",
+        "0.0.0.0:8080",
+        "listen address",
+    ),
     secret(
         "DATABASE_URL",
         "embedded",

@@ -104,7 +104,11 @@ impl<'a> Sources<'a> {
     }
 
     /// The text of this setting, if one was given.
-    pub(super) fn text(&self, variable: &'static str, problems: &mut Vec<Problem>) -> Option<String> {
+    pub(super) fn text(
+        &self,
+        variable: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<String> {
         if let Some(flag) = self.flags.get(variable) {
             return Some(flag.clone());
         }

@@ -116,7 +116,8 @@ fn the_artificial_delay_must_leave_time_for_the_query() {
 
 #[test]
 fn a_flag_wins_over_its_variable() {
-    let Command::Serve(config) = run(&["--cache-ttl", "1s"], &[("CACHE_TTL", "2s")]).unwrap() else {
+    let Command::Serve(config) = run(&["--cache-ttl", "1s"], &[("CACHE_TTL", "2s")]).unwrap()
+    else {
         panic!("not serving")
     };
     assert_eq!(config.cache_ttl, Duration::from_secs(1));
@@ -130,7 +131,10 @@ fn a_file_can_hold_the_value() {
     let from_file = config(&[("REDIS_URL_FILE", path)]);
     let twice = config(&[("REDIS_URL_FILE", path), ("REDIS_URL", "redis://other")]);
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(from_file.unwrap().redis_url.unwrap().expose(), "redis://cache:1");
+    assert_eq!(
+        from_file.unwrap().redis_url.unwrap().expose(),
+        "redis://cache:1"
+    );
     assert!(twice.unwrap_err().to_string().contains("given twice"));
     assert!(
         config(&[("REDIS_URL_FILE", path)])
@@ -156,7 +160,10 @@ fn help_names_every_setting_with_its_default() {
     } in SETTINGS
     {
         assert!(help.replace("\n", " ").contains(variable), "{variable}");
-        assert!(help.contains(default.split(' ').next().unwrap()), "{default}");
+        assert!(
+            help.contains(default.split(' ').next().unwrap()),
+            "{default}"
+        );
     }
 }
 

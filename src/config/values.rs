@@ -67,7 +67,11 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
-    pub(super) fn duration(&mut self, variable: &'static str, range: RangeInclusive<Duration>) -> Duration {
+    pub(super) fn duration(
+        &mut self,
+        variable: &'static str,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
         self.duration_or(variable, setting(variable).default, range)
     }
 
@@ -81,14 +85,19 @@ impl<'a> Reader<'a> {
         match humantime::parse_duration(&text) {
             Ok(value) if range.contains(&value) => value,
             Ok(_) => {
-                let [least, most] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
+                let [least, most] =
+                    [range.start(), range.end()].map(|end| humantime::format_duration(*end));
                 self.complain(
                     variable,
                     format!("{text:?} is not within {least} and {most}"),
                     Duration::ZERO,
                 )
             }
-            Err(_) => self.complain(variable, format!("{text:?} is not a duration"), Duration::ZERO),
+            Err(_) => self.complain(
+                variable,
+                format!("{text:?} is not a duration"),
+                Duration::ZERO,
+            ),
         }
     }
 
@@ -118,7 +127,11 @@ impl<'a> Reader<'a> {
             .and_then(|number| number.trim().parse::<f64>().ok());
         match percent {
             Some(percent) if (0.0..=100.0).contains(&percent) => percent / 100.0,
-            _ => self.complain(variable, format!("{text:?} is not a share from 0% to 100%"), 0.0),
+            _ => self.complain(
+                variable,
+                format!("{text:?} is not a share from 0% to 100%"),
+                0.0,
+            ),
         }
     }
 

@@ -50,7 +50,12 @@ impl From<Refusal> for HttpError {
 impl HttpError {
     fn problem(self) -> Problem {
         let (status, kind, title, detail) = match self {
-            Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", detail),
+            Self::BadRequest(detail) => (
+                StatusCode::BAD_REQUEST,
+                "bad-request",
+                "Bad request",
+                detail,
+            ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "not-found",
@@ -152,7 +157,8 @@ impl Problem {
             detail,
             request_id,
         };
-        let json = serde_json::to_vec(&body).expect("a struct of strings and a number always serialises");
+        let json =
+            serde_json::to_vec(&body).expect("a struct of strings and a number always serialises");
         Body::from(Bytes::from(json))
     }
 }
@@ -167,7 +173,10 @@ impl IntoResponse for HttpError {
         let problem = self.problem();
         let mut response = problem.status.into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if problem.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, retry_after());
@@ -186,6 +195,9 @@ pub(super) fn after_panic(panic: Box<dyn Any + Send>) -> Response {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    error!(message = message.unwrap_or("no message"), "a handler panicked");
+    error!(
+        message = message.unwrap_or("no message"),
+        "a handler panicked"
+    );
     HttpError::Internal.into_response()
 }

@@ -17,7 +17,12 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// 200 with the template's bytes, or 304 if the caller has this version already.
-pub(super) fn template(id: TemplateId, body: &entry::Body, answer: &Answer, request: &HeaderMap) -> Response {
+pub(super) fn template(
+    id: TemplateId,
+    body: &entry::Body,
+    answer: &Answer,
+    request: &HeaderMap,
+) -> Response {
     let etag = format!("\"{id}-{}\"", body.version);
     let unchanged = request
         .get_all(IF_NONE_MATCH)
@@ -37,7 +42,10 @@ pub(super) fn template(id: TemplateId, body: &entry::Body, answer: &Answer, requ
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     headers.insert(CACHE_STATUS, value(cache_status(answer)));
-    headers.insert(AGE, HeaderValue::from(answer.entry.age(answer.now).as_secs()));
+    headers.insert(
+        AGE,
+        HeaderValue::from(answer.entry.age(answer.now).as_secs()),
+    );
     headers.insert(CACHE_CONTROL, cache_control(answer));
     headers.insert(ETAG, value(etag));
     headers.insert(SERVER_TIMING, value(server_timing(answer.timings)));
@@ -46,7 +54,9 @@ pub(super) fn template(id: TemplateId, body: &entry::Body, answer: &Answer, requ
 
 /// `If-None-Match` is a list of tags, or `*`; a weak tag names the same content.
 fn names(known: &HeaderValue, etag: &str) -> bool {
-    let Ok(known) = known.to_str() else { return false };
+    let Ok(known) = known.to_str() else {
+        return false;
+    };
     known
         .split(',')
         .map(str::trim)
@@ -55,7 +65,11 @@ fn names(known: &HeaderValue, etag: &str) -> bool {
 
 fn cache_status(answer: &Answer) -> String {
     let left = answer.entry.seconds_left(answer.now);
-    let forward = if answer.cache_answered { "miss" } else { "bypass" };
+    let forward = if answer.cache_answered {
+        "miss"
+    } else {
+        "bypass"
+    };
     let stored = if answer.stored { "; stored" } else { "" };
     match answer.source {
         Source::Hit => format!("stampede; hit; ttl={left}"),

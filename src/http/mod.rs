@@ -27,7 +27,7 @@ use crate::metrics::labels::{ShedReason, Source};
 use crate::service::TemplateService;
 use error::HttpError;
 use observe::ResponseCount;
-pub use server::{ServerOptions, serve};
+pub use server::serve;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -45,7 +45,12 @@ struct Shared {
 
 impl Http {
     /// Serves this service's templates, at most `max_in_flight` at once; the page too with `lab`.
-    pub fn new(service: TemplateService, metrics: Arc<Metrics>, max_in_flight: usize, lab: bool) -> Self {
+    pub fn new(
+        service: TemplateService,
+        metrics: Arc<Metrics>,
+        max_in_flight: usize,
+        lab: bool,
+    ) -> Self {
         let admission = Semaphore::new(max_in_flight);
         Self {
             shared: Arc::new(Shared {
@@ -79,7 +84,10 @@ impl Http {
         router
             .fallback(async || HttpError::NotFound)
             .layer(CatchPanicLayer::custom(error::after_panic))
-            .layer(middleware::from_fn_with_state(self.clone(), observe::observe))
+            .layer(middleware::from_fn_with_state(
+                self.clone(),
+                observe::observe,
+            ))
             .with_state(self)
     }
 }
@@ -114,7 +122,10 @@ async fn answer(shared: &Shared, head: &Parts) -> Result<(Source, Response), Htt
         .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
     let answer = shared.service.details(id).await?;
     match &answer.entry.content {
-        Content::Template(body) => Ok((answer.source, headers::template(id, body, &answer, &head.headers))),
+        Content::Template(body) => Ok((
+            answer.source,
+            headers::template(id, body, &answer, &head.headers),
+        )),
         Content::Absent => Err(HttpError::NoSuchTemplate),
     }
 }

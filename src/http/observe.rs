@@ -45,7 +45,8 @@ fn request_id(request: &Request) -> HeaderValue {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
     });
     theirs.cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("made of hexadecimal digits")
+        HeaderValue::try_from(format!("{:016x}", fastrand::u64(..)))
+            .expect("made of hexadecimal digits")
     })
 }
 
@@ -61,7 +62,10 @@ struct Observed {
 
 impl Observed {
     fn begin(metrics: &Arc<Metrics>, request: &Request) -> Self {
-        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let path = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map(MatchedPath::as_str);
         let route = Route::ALL
             .iter()
             .copied()

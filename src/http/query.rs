@@ -20,7 +20,9 @@ pub(super) fn template_id(query: Option<&str>) -> Result<TemplateId, HttpError> 
         "the parameter id is missing: ask for /template-details?id=1",
     ))?;
     if ids.next().is_some() {
-        return Err(HttpError::BadRequest("the parameter id is given more than once"));
+        return Err(HttpError::BadRequest(
+            "the parameter id is given more than once",
+        ));
     }
     TemplateId::parse(&id).ok_or(HttpError::BadRequest(
         "id must be a decimal integer from 1 to 9223372036854775807",

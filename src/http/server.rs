@@ -5,24 +5,19 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
-
-/// The limits of the server.
-#[derive(Clone, Copy, Debug)]
-pub struct ServerOptions {
-    /// Longest drain.
-    pub grace: Duration,
-}
 
 /// Longest wait for a request's head, and for the next request on a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,45 +30,97 @@ const MOST_CONNECTIONS: usize = 8_000;
 /// After an accept that failed for want of a file descriptor, say: the next would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers on this listener until `shutdown` completes, then drains: connections that wait for a request are closed,
-/// requests under way are answered, for at most the grace. Calls `draining` in between.
+/// Between two log lines about accepts that fail.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+
+/// Answers on this listener until `shutdown` completes, then drains, for at most `grace`; what is left then is cut.
+/// Calls `draining` in between.
+///
+/// While requests of before the signal are under way, callers that come later are answered as well: a load balancer
+/// learns from an answer that it should send no more, and what it has sent already is not lost.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    options: ServerOptions,
+    grace: Duration,
     shutdown: impl Future<Output = ()>,
     draining: impl FnOnce(),
 ) {
-    let connections = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut shutdown = pin!(shutdown);
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            (stream, place) = accept(&listener, &room) => serve_connection(stream, place, &router, &connections),
-        }
-    }
+    let server = Server {
+        listener,
+        router,
+        room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        complained_at: Mutex::default(),
+    };
+    let mut connections = JoinSet::new();
+    let early = GracefulShutdown::new();
+    server
+        .accept_until(shutdown, &early, &mut connections)
+        .await;
     draining();
-    drop(listener);
-    if timeout(options.grace, connections.shutdown()).await.is_err() {
+    let drain = async {
+        let late = GracefulShutdown::new();
+        server
+            .accept_until(early.shutdown(), &late, &mut connections)
+            .await;
+        drop(server);
+        late.shutdown().await;
+    };
+    if timeout(grace, drain).await.is_err() {
         warn!("the grace is over: connections that are still busy are cut");
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = Arc::clone(room)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            // The peer was gone before it was accepted.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
+struct Server {
+    listener: TcpListener,
+    router: Router,
+    room: Arc<Semaphore>,
+    complained_at: Mutex<Option<Instant>>,
+}
+
+impl Server {
+    /// Accepts connections until `end` completes and nobody is left who has knocked already.
+    async fn accept_until(
+        &self,
+        end: impl Future<Output = ()>,
+        graceful: &GracefulShutdown,
+        connections: &mut JoinSet<()>,
+    ) {
+        let mut end = pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                (stream, place) = self.accept() => {
+                    connections.spawn(serve_connection(stream, place, &self.router, graceful));
+                }
+                () = &mut end => return,
+                Some(_ended) = connections.join_next() => {}
+            }
+        }
+    }
+
+    fn may_complain(&self) -> bool {
+        let mut complained_at = self.complained_at.lock();
+        let may = complained_at.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE);
+        if may {
+            *complained_at = Some(Instant::now());
+        }
+        may
+    }
+
+    async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
+        let place = Arc::clone(&self.room).acquire_owned().await;
+        let place = place.expect("the semaphore is never closed");
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return (stream, place),
+                // The peer was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if self.may_complain() {
+                        warn!(%error, "cannot accept connections");
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }
@@ -83,8 +130,8 @@ fn serve_connection(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
     router: &Router,
-    connections: &GracefulShutdown,
-) {
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + use<> {
     // Without it, small answers may wait for the peer's acknowledgement. A socket that refuses is closed already.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
@@ -92,12 +139,15 @@ fn serve_connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MOST_HEADERS)
         .max_buf_size(MOST_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-    let connection = connections.watch(connection);
-    tokio::spawn(async move {
+        .serve_connection(
+            TokioIo::new(stream),
+            TowerToHyperService::new(router.clone()),
+        );
+    let connection = graceful.watch(connection);
+    async move {
         let _place = place;
         if let Err(error) = connection.await {
             debug!(%error, "a connection ended early");
         }
-    });
+    }
 }

@@ -73,7 +73,9 @@ fn counter(total: &IntCounterVec, route: Route, method: Method, status: u16) -> 
 fn possible_statuses(route: Route, method: Method) -> &'static [u16] {
     match (route, method) {
         (Route::Unmatched, _) => &[404, HUNG_UP],
-        (Route::TemplateDetails, Method::Get | Method::Head) => &[200, 304, 400, 404, HUNG_UP, 500, 503],
+        (Route::TemplateDetails, Method::Get | Method::Head) => {
+            &[200, 304, 400, 404, HUNG_UP, 500, 503]
+        }
         (Route::TemplateDetails, Method::Put | Method::Delete) => &[404, HUNG_UP],
         (Route::Readyz, Method::Get | Method::Head) => &[200, HUNG_UP, 503],
         (_, Method::Get | Method::Head) => &[200, HUNG_UP],

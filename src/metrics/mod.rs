@@ -76,7 +76,10 @@ impl Metrics {
         family.constant(
             "build_info",
             "What is running",
-            &[("version", env!("CARGO_PKG_VERSION")), ("revision", revision)],
+            &[
+                ("version", env!("CARGO_PKG_VERSION")),
+                ("revision", revision),
+            ],
         );
         #[cfg(target_os = "linux")]
         family.collector(ProcessCollector::for_self());
@@ -134,7 +137,10 @@ mod tests {
                 .count()
         };
         let before = series();
-        metrics.cache_errors.of((Operation::Set, Reason::Timeout)).inc();
+        metrics
+            .cache_errors
+            .of((Operation::Set, Reason::Timeout))
+            .inc();
         metrics.template_responses.of(Source::Shed).inc();
         metrics.cache_hits.inc();
         assert_eq!(series(), before);

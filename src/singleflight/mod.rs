@@ -1,325 +1,180 @@
 //! One load per key, shared by everyone who asks meanwhile.
 //!
-//! A [`Group`] runs the load of a key in a task of its own, so that it outlives the caller that started it; a panic
-//! in it ends as an error for everyone; and a flight leaves the table before its result becomes visible, so that
-//! nobody ever joins a flight that has landed.
+//! A [`Group`] keeps a thousand simultaneous requests for the same thing from becoming a thousand queries. The first
+//! caller for a key runs its loader; whoever asks for that key before the load has ended waits for it and gets the same
+//! `Arc` of the value, or of the error. When the load has ended the group knows nothing of the key any more: it is not a
+//! cache, though it is what a cache should be refilled through.
+//!
+//! ```
+//! use stampede::singleflight::Group;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let group: Group<u64, String, std::io::Error> = Group::new();
+//! let flown = group.work(&7, || async { Ok("seven".to_owned()) }).await.expect("the loader does not fail");
+//! assert_eq!(*flown.value, "seven");
+//! assert!(!flown.shared());
+//! # }
+//! ```
+//!
+//! # What a group promises
+//!
+//! - **One load at a time for each key.** A caller never gets the result of a flight that had ended before it asked.
+//! - **Callers come and go.** Any of them may be dropped at any time, the one whose loader runs included: the load goes on
+//!   and the others get its result. It goes on as well if the leader is kept alive and never polled again. What happens to
+//!   a load that *nobody* waits for is your choice ([`WhenAbandoned`]).
+//! - **A panic is an outcome.** A loader that panics (in the call, in its future, in that future's `Drop`) runs once, and
+//!   everyone gets [`Error::Panicked`].
+//! - **Every flight ends.** A group always has a deadline ([`Builder::deadline`]); each caller may have a shorter one for
+//!   itself ([`CallOptions::wait_at_most`]). A flight may be limited to so many callers ([`Builder::max_callers`]).
+//! - **A load that waits for itself is an error**, [`Error::Reentrant`], whether it asks for its own key or two loads ask
+//!   for each other's. (A loader that passes the question to another task is not found out; the deadline ends it.)
+//! - **An old flight never disturbs a newer one.** After [`Group::forget`] the next caller begins a new flight; the old one
+//!   goes on for those aboard, and its loader can find out by [`Flight::is_current`] that it should not write back.
+//! - **Nothing is left behind**: no entry, waker or byte of a key remains once its flight has ended.
+//!
+//! # Where loads run
+//!
+//! A load begins in the task of its leader, so that one that is ready at once, or soon, costs no task and no timer. If it
+//! is still going after some ten milliseconds, or its leader is dropped, it moves to a task of its own: task-locals and
+//! the current tracing span of the leader are then out of its sight (instrument the future if it needs them). For that,
+//! and for deadlines, a load that does not finish at once needs a tokio runtime with time enabled.
+//!
+//! Deadlines count from a load's first suspension. A load that blocks its thread is out of anybody's reach until it yields,
+//! but its callers are released all the same if there is another thread to do it.
+//!
+//! A key's `Eq` and `Clone` are called under a lock and must not call the group.
+//!
+//! # Four situations
+//!
+//! **Refilling a cache.** The entry of a popular key expires, and every request misses at once. One of them loads, and the
+//! result is written back only if nobody has forgotten the flight meanwhile, as a writer does when it invalidates:
+//!
+//! ```
+//! use stampede::singleflight::{CallOptions, Group};
+//! use std::{collections::HashMap, sync::{Arc, Mutex}};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let cache = Arc::new(Mutex::new(HashMap::<u64, String>::new()));
+//! let group: Group<u64, String, std::io::Error> = Group::new();
+//!
+//! let refill = || {
+//!     let cache = Arc::clone(&cache);
+//!     group.work_with(&42, CallOptions::default(), |flight| async move {
+//!         tokio::task::yield_now().await; // the query
+//!         let row = "template 42".to_owned();
+//!         if flight.is_current() {
+//!             cache.lock().expect("not poisoned").insert(42, row.clone());
+//!         }
+//!         Ok(row)
+//!     })
+//! };
+//! let (one, two) = tokio::join!(refill(), refill());
+//! let (one, two) = (one.expect("loaded"), two.expect("loaded"));
+//! assert!(Arc::ptr_eq(&one.value, &two.value));
+//! assert_eq!(one.callers, 2);
+//! assert!(cache.lock().expect("not poisoned").contains_key(&42));
+//! # }
+//! ```
+//!
+//! **Validating a token once.** A page opens and fires twenty requests with the same new token. One of them creates the
+//! session, and a refusal is shared as well; a request does not wait for longer than it can afford:
+//!
+//! ```
+//! use stampede::singleflight::{CallOptions, Error, Group};
+//! use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+//!
+//! #[derive(Debug, PartialEq)]
+//! enum Refused { Expired }
+//! static VALIDATIONS: AtomicU32 = AtomicU32::new(0);
+//!
+//! async fn validate(_token: String) -> Result<u64, Refused> {
+//!     VALIDATIONS.fetch_add(1, Ordering::Relaxed);
+//!     tokio::task::yield_now().await; // the identity provider
+//!     Err(Refused::Expired)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let group: Group<String, u64, Refused> = Group::builder().max_callers(100).build();
+//! let patience = CallOptions::default().wait_at_most(Duration::from_secs(2));
+//! let session = || group.work_with("token", patience.clone(), |_| validate("token".to_owned()));
+//! for refused in <[_; 3]>::from(tokio::join!(session(), session(), session())) {
+//!     assert!(matches!(refused, Err(Error::Failed(reason)) if *reason == Refused::Expired));
+//! }
+//! assert_eq!(VALIDATIONS.load(Ordering::Relaxed), 1);
+//! # }
+//! ```
+//!
+//! **Pulling an image once.** Many pods need it, and none of them should have to stay for it to be pulled. [`Group::start`]
+//! boards without being awaited; a pull that nobody wants any more is stopped:
+//!
+//! ```
+//! use stampede::singleflight::{CallOptions, Group, WhenAbandoned};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let group: Group<String, u64, std::io::Error> = Group::builder().when_abandoned(WhenAbandoned::Abort).build();
+//! let pull = || group.start("nginx:1.29", CallOptions::default(), |_| async {
+//!     tokio::task::yield_now().await; // the layers
+//!     Ok(187_000_000)
+//! });
+//! let (first, second) = (pull(), pull());
+//! drop(first); // that pod was deleted
+//! assert_eq!(*second.await.expect("pulled").value, 187_000_000);
+//!
+//! drop(pull());
+//! assert_eq!(group.in_flight(), 0);
+//! assert_eq!(group.stats().aborted, 1);
+//! # }
+//! ```
+//!
+//! **Listing once for many controllers.** All of them start together and ask for the same lists; each list is fetched
+//! once, and one that fails takes none of the others with it:
+//!
+//! ```
+//! use stampede::singleflight::{Error, Group};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let group: Group<&str, Vec<u32>, String> = Group::new();
+//! let controller = || group.work_many(["pods", "nodes", "leases"], |kind| {
+//!     let kind = *kind;
+//!     async move {
+//!         tokio::task::yield_now().await; // the API server
+//!         if kind == "leases" { Err("forbidden".to_owned()) } else { Ok(vec![1, 2, 3]) }
+//!     }
+//! });
+//! let (one, two) = tokio::join!(controller(), controller());
+//! for lists in [&one, &two] {
+//!     assert_eq!(*lists[0].1.as_ref().expect("listed").value, [1, 2, 3]);
+//!     assert!(matches!(&lists[2].1, Err(Error::Failed(why)) if **why == "forbidden"));
+//! }
+//! assert_eq!(group.stats().flights, 3);
+//! # }
+//! ```
 
-use std::collections::HashMap;
-use std::fmt;
-use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+mod call;
+mod clock;
+mod drain;
+mod driver;
+mod error;
+mod group;
+mod handle;
+mod inner;
+mod kernel;
+mod landing;
+mod lineage;
+mod load;
+mod many;
+mod options;
+mod outcome;
+mod passenger;
+mod patience;
+mod standing;
+mod sync;
+mod watch;
 
-use parking_lot::Mutex;
-use tokio::sync::watch;
-
-/// Runs one load per key at a time.
-pub struct Group<K, V, E> {
-    inner: Arc<Inner<K, V, E>>,
-}
-
-struct Inner<K, V, E> {
-    flights: Mutex<HashMap<K, Arc<Flight<V, E>>>>,
-    deadline: Duration,
-    max_callers: u32,
-    on_landing: Box<dyn Fn(&Landing<K>) + Send + Sync>,
-}
-
-struct Flight<V, E> {
-    callers: AtomicU32,
-    began: Instant,
-    result: watch::Sender<Option<Result<Arc<V>, Error<E>>>>,
-}
-
-/// How a group behaves.
-pub struct Builder<K> {
-    deadline: Duration,
-    max_callers: u32,
-    on_landing: Box<dyn Fn(&Landing<K>) + Send + Sync>,
-}
-
-/// What a caller wants for itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CallOptions {
-    wait_at_most: Option<Duration>,
-}
-
-impl CallOptions {
-    /// Gives up after this long; the load and its other callers go on.
-    pub fn wait_at_most(mut self, patience: Duration) -> Self {
-        self.wait_at_most = Some(patience);
-        self
-    }
-}
-
-/// A result, and how this caller came by it.
-#[derive(Debug)]
-pub struct Flown<V> {
-    /// What the load brought.
-    pub value: Arc<V>,
-    /// Whether it was this caller's load.
-    pub role: Role,
-    /// Everyone who joined, this caller included.
-    pub callers: u32,
-    /// How long this caller waited.
-    pub waited: Duration,
-}
-
-impl<V> Flown<V> {
-    /// Whether somebody else got the same result.
-    pub fn shared(&self) -> bool {
-        self.callers > 1
-    }
-}
-
-/// Whose load it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// This caller's.
-    Leader,
-    /// Another's.
-    Follower,
-}
-
-/// Why there is no result.
-#[derive(Debug)]
-pub enum Error<E> {
-    /// The load's own error.
-    Failed(Arc<E>),
-    /// The load panicked.
-    Panicked(Arc<str>),
-    /// The flight's deadline passed.
-    TimedOut,
-    /// This caller's own deadline passed.
-    WaitedTooLong,
-    /// As many callers as may wait do.
-    Saturated,
-    /// The load was ended before it was done.
-    Aborted,
-}
-
-impl<E> Clone for Error<E> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Failed(error) => Self::Failed(Arc::clone(error)),
-            Self::Panicked(message) => Self::Panicked(Arc::clone(message)),
-            Self::TimedOut => Self::TimedOut,
-            Self::WaitedTooLong => Self::WaitedTooLong,
-            Self::Saturated => Self::Saturated,
-            Self::Aborted => Self::Aborted,
-        }
-    }
-}
-
-/// How a flight ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// With a value.
-    Ok,
-    /// With the load's own error.
-    Error,
-    /// With a panic.
-    Panic,
-    /// By its deadline.
-    Timeout,
-    /// Before it was done.
-    Aborted,
-}
-
-/// A flight that has ended.
-#[derive(Debug)]
-pub struct Landing<K> {
-    /// What was loaded.
-    pub key: std::marker::PhantomData<K>,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Everyone who joined; 1 = nobody did.
-    pub callers: u32,
-}
-
-impl<K> Builder<K> {
-    /// The longest that a flight may take.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
-        self
-    }
-
-    /// The most callers of one flight.
-    pub fn max_callers(mut self, callers: u32) -> Self {
-        self.max_callers = callers;
-        self
-    }
-
-    /// Is told of every flight that ended.
-    pub fn on_landing(mut self, tell: impl Fn(&Landing<K>) + Send + Sync + 'static) -> Self {
-        self.on_landing = Box::new(tell);
-        self
-    }
-
-    /// The group.
-    pub fn build<V, E>(self) -> Group<K, V, E> {
-        let Self {
-            deadline,
-            max_callers,
-            on_landing,
-        } = self;
-        let flights = Mutex::new(HashMap::new());
-        Group {
-            inner: Arc::new(Inner {
-                flights,
-                deadline,
-                max_callers,
-                on_landing,
-            }),
-        }
-    }
-}
-
-impl<K, V, E> Group<K, V, E>
-where
-    K: Eq + Hash + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
-    /// Sets out to build a group.
-    pub fn builder() -> Builder<K> {
-        Builder {
-            deadline: Duration::from_secs(30),
-            max_callers: u32::MAX,
-            on_landing: Box::new(|_| ()),
-        }
-    }
-
-    /// Joins the key's flight, or starts one with this load.
-    pub async fn work_with<F, L>(&self, key: &K, options: CallOptions, load: F) -> Result<Flown<V>, Error<E>>
-    where
-        F: FnOnce(()) -> L + Send + 'static,
-        L: Future<Output = Result<V, E>> + Send + 'static,
-    {
-        let began = Instant::now();
-        let (flight, role) = self.join(key)?;
-        let mut result = flight.result.subscribe();
-        if role == Role::Leader {
-            self.fly(key.clone(), Arc::clone(&flight), load);
-        }
-        let landed = result.wait_for(Option::is_some);
-        let landed = match options.wait_at_most {
-            Some(patience) => tokio::time::timeout(patience, landed)
-                .await
-                .map_err(|_| Error::WaitedTooLong)?,
-            None => landed.await,
-        };
-        let value = match landed {
-            Ok(result) => result.clone().unwrap_or(Err(Error::Aborted))?,
-            Err(_) => return Err(Error::Aborted),
-        };
-        Ok(Flown {
-            value,
-            role,
-            callers: flight.callers.load(Ordering::Relaxed),
-            waited: began.elapsed(),
-        })
-    }
-
-    /// Waits until no flight is left, for at most this long.
-    pub async fn drain(&self, longest: Duration) {
-        let empty = async {
-            while let Some(flight) = self.any_flight() {
-                let _ = flight.result.subscribe().wait_for(Option::is_some).await;
-            }
-        };
-        let _ = tokio::time::timeout(longest, empty).await;
-    }
-
-    fn any_flight(&self) -> Option<Arc<Flight<V, E>>> {
-        self.inner.flights.lock().values().next().map(Arc::clone)
-    }
-
-    fn join(&self, key: &K) -> Result<(Arc<Flight<V, E>>, Role), Error<E>> {
-        let mut flights = self.inner.flights.lock();
-        if let Some(flight) = flights.get(key) {
-            if flight.callers.load(Ordering::Relaxed) >= self.inner.max_callers {
-                return Err(Error::Saturated);
-            }
-            flight.callers.fetch_add(1, Ordering::Relaxed);
-            return Ok((Arc::clone(flight), Role::Follower));
-        }
-        let (result, _) = watch::channel(None);
-        let flight = Arc::new(Flight {
-            callers: AtomicU32::new(1),
-            began: Instant::now(),
-            result,
-        });
-        flights.insert(key.clone(), Arc::clone(&flight));
-        Ok((flight, Role::Leader))
-    }
-
-    fn fly<F, L>(&self, key: K, flight: Arc<Flight<V, E>>, load: F)
-    where
-        F: FnOnce(()) -> L + Send + 'static,
-        L: Future<Output = Result<V, E>> + Send + 'static,
-    {
-        let mut landing = LandingGuard {
-            inner: Arc::clone(&self.inner),
-            key,
-            flight,
-            result: Err(Error::Aborted),
-        };
-        let deadline = self.inner.deadline;
-        tokio::spawn(async move {
-            let landing = &mut landing;
-            // A task of its own, so that a panic in the load ends here as a value.
-            let load = tokio::spawn(async move { tokio::time::timeout(deadline, load(())).await });
-            landing.result = match AssertUnwindSafe(load).0.await {
-                Ok(Ok(Ok(value))) => Ok(Arc::new(value)),
-                Ok(Ok(Err(error))) => Err(Error::Failed(Arc::new(error))),
-                Ok(Err(_)) => Err(Error::TimedOut),
-                Err(error) if error.is_panic() => Err(Error::Panicked("the load panicked".into())),
-                Err(_) => Err(Error::Aborted),
-            };
-        });
-    }
-}
-
-/// Lands the flight however its task ends: takes it from the table first, then publishes the result.
-struct LandingGuard<K: Eq + Hash, V, E> {
-    inner: Arc<Inner<K, V, E>>,
-    key: K,
-    flight: Arc<Flight<V, E>>,
-    result: Result<Arc<V>, Error<E>>,
-}
-
-impl<K: Eq + Hash, V, E> Drop for LandingGuard<K, V, E> {
-    fn drop(&mut self) {
-        let mut flights = self.inner.flights.lock();
-        if flights
-            .get(&self.key)
-            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
-        {
-            flights.remove(&self.key);
-        }
-        drop(flights);
-        let outcome = match &self.result {
-            Ok(_) => Outcome::Ok,
-            Err(Error::Failed(_)) => Outcome::Error,
-            Err(Error::Panicked(_)) => Outcome::Panic,
-            Err(Error::TimedOut) => Outcome::Timeout,
-            Err(_) => Outcome::Aborted,
-        };
-        let callers = self.flight.callers.load(Ordering::Relaxed);
-        (self.inner.on_landing)(&Landing {
-            outcome,
-            callers,
-            key: std::marker::PhantomData,
-        });
-        self.flight.result.send_replace(Some(self.result.clone()));
-    }
-}
-
-impl<E> fmt::Display for Error<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no result")
-    }
-}
+pub use error::{Error, Panic};
+pub use group::Group;
+pub use handle::Handle;
+pub use landing::{Drained, InFlight, Landing, Stats};
+pub use options::{Builder, CallOptions, WhenAbandoned};
+pub use outcome::{Flown, Generation, Outcome, Report, Ride, Role};
+pub use standing::Flight;

@@ -89,8 +89,16 @@ impl Connection {
     /// Brings the schema and the seed rows up to date.
     pub(super) async fn migrate(&mut self) -> Result<(), sqlx::Error> {
         let outcome = match self {
-            Self::Postgres(connection) => postgres::migrations().run_direct(None, connection, false).await,
-            Self::Sqlite(connection) => sqlite::migrations().run_direct(None, connection, false).await,
+            Self::Postgres(connection) => {
+                postgres::migrations()
+                    .run_direct(None, connection, false)
+                    .await
+            }
+            Self::Sqlite(connection) => {
+                sqlite::migrations()
+                    .run_direct(None, connection, false)
+                    .await
+            }
         };
         outcome.map_err(|error| match error {
             sqlx::migrate::MigrateError::Execute(error) => error,
@@ -104,7 +112,17 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         // Class 57P: the server shuts down, crashed, or was told to end this session.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
-        sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => false,
+        sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+            false
+        }
         _ => true,
     }
+}
+
+/// Whether the server has as many sessions as it can have (SQLSTATE 53300), or all but those kept for its owner.
+pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "53300")
 }

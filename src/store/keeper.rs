@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::connection::{Connection, Engine};
-use super::{LoadError, Shared};
+use super::{Hope, LoadError, Shared};
 
 /// Whether the database can be asked.
 #[derive(Debug, Default)]
@@ -103,7 +103,8 @@ async fn keep(shared: Arc<Shared>, tried: Arc<Notify>) {
                 if matches!(shared.options.engine, Engine::Embedded(_)) {
                     _anchor = Some(connection);
                 } else {
-                    shared.slots.take().await.give_back(connection);
+                    let live = shared.slots.count(connection);
+                    shared.slots.take(Hope::Known).await.give_back(live);
                 }
                 complained = false;
                 shared.health.found();
@@ -149,32 +150,61 @@ impl Shared {
 
     /// Returns once the database is lost.
     async fn watch(&self) {
+        let mut looked_for_room = Instant::now();
+        let mut silent = 0;
         while self.health.is_up() {
-            let _ = timeout(HEARTBEAT, self.health.doubted.notified()).await;
-            if let Ok(Err(error)) = timeout(HEARTBEAT, self.ask()).await {
-                self.lost(&error);
+            if silent == 0 {
+                let _ = timeout(HEARTBEAT, self.health.doubted.notified()).await;
+            }
+            match timeout(HEARTBEAT, self.ask()).await {
+                // Once may be this process's own fault, when it gets no processor.
+                Ok(Err(Unheard::Silence)) if silent == 0 => silent = 1,
+                Ok(Err(Unheard::Silence)) => {
+                    self.lost(&sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+                }
+                Ok(Err(Unheard::Error(error))) => self.lost(&error),
+                Ok(Ok(())) | Err(_) => silent = 0,
+            }
+            if self.slots.has_surrendered() && looked_for_room.elapsed() >= HEARTBEAT {
+                looked_for_room = Instant::now();
+                self.look_for_room().await;
             }
         }
     }
 
     /// Asks the database whether it is there, on a slot like any query. No slot in time is no answer either way: then
     /// the queries that hold the slots will tell.
-    async fn ask(&self) -> Result<(), sqlx::Error> {
-        let mut slot = self.slots.take().await;
+    async fn ask(&self) -> Result<(), Unheard> {
+        let slot = self.slots.take(Hope::Known).await;
         let answer = async {
-            let mut connection = match slot.idle() {
-                Some(connection) => connection,
-                None => self.options.engine.connect().await?,
+            let mut live = match slot.idle() {
+                Some(live) => live,
+                None => self.slots.count(self.options.engine.connect().await?),
             };
-            connection.ping().await.map(|()| connection)
+            live.connection.ping().await.map(|()| live)
         };
-        let silent = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-        let connection = timeout(PING_TIMEOUT, answer)
+        let answer = timeout(PING_TIMEOUT, answer)
             .await
-            .unwrap_or_else(|_| Err(silent()))?;
-        slot.give_back(connection);
+            .map_err(|_| Unheard::Silence)?;
+        slot.give_back(answer.map_err(Unheard::Error)?);
         Ok(())
     }
+
+    /// Tries whether the server has room for one more connection by now.
+    async fn look_for_room(&self) {
+        let _turn = self.dialling.lock().await;
+        if let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, self.options.engine.connect()).await {
+            self.slots.restore(self.slots.count(connection));
+        }
+    }
+}
+
+/// Why a question has no answer.
+enum Unheard {
+    /// Nothing came in time.
+    Silence,
+    /// The connection could not be made, or broke.
+    Error(sqlx::Error),
 }
 
 /// Why, for the log: the server's own words where it has some, never an address.

@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::template::{Template, TemplateId};
-use connection::{Connection, Engine, is_broken};
-use slots::{Slot, Slots};
+use connection::{Engine, has_no_room, is_broken};
+pub use slots::Hope;
+use slots::{Live, Slot, Slots};
 
 /// Which database, and how much it may be asked.
 #[derive(Clone, Debug)]
@@ -77,6 +78,7 @@ pub struct TemplateStore {
 struct Shared {
     options: StoreOptions,
     slots: Slots,
+    dialling: tokio::sync::Mutex<()>,
     health: keeper::Health,
     metrics: Arc<Metrics>,
 }
@@ -91,6 +93,7 @@ impl TemplateStore {
         let shared = Arc::new(Shared {
             slots: Slots::new(options.slots),
             health: keeper::Health::default(),
+            dialling: tokio::sync::Mutex::default(),
             metrics,
             options,
         });
@@ -99,8 +102,8 @@ impl TemplateStore {
     }
 
     /// Asks the database for a template: waits for a slot, then for the query, both bounded.
-    pub async fn load(&self, id: TemplateId) -> Result<Option<Template>, LoadError> {
-        self.shared.load(id).await
+    pub async fn load(&self, id: TemplateId, hope: Hope) -> Result<Option<Template>, LoadError> {
+        self.shared.load(id, hope).await
     }
 
     /// Whether the database can be asked.
@@ -125,15 +128,16 @@ impl fmt::Debug for TemplateStore {
 }
 
 impl Shared {
-    async fn load(&self, id: TemplateId) -> Result<Option<Template>, LoadError> {
+    async fn load(&self, id: TemplateId, hope: Hope) -> Result<Option<Template>, LoadError> {
         self.health.check()?;
-        let slot = timeout(self.options.queue_timeout, self.slots.take())
-            .await
-            .map_err(|_| LoadError::Busy)?;
+        let slot = self.slot(hope).await?;
         // The database may have gone while this load waited.
         self.health.check()?;
         let _in_flight = GaugeGuard::raise(&self.metrics.db_queries_in_flight);
-        match timeout(self.options.timeout, self.query(slot, id)).await {
+        let began = Instant::now();
+        let outcome = timeout(self.options.timeout, self.query(slot, id, hope)).await;
+        self.slots.note_hold(began.elapsed());
+        match outcome {
             Ok(outcome) => outcome,
             Err(_) => {
                 self.health.doubt();
@@ -142,52 +146,86 @@ impl Shared {
         }
     }
 
+    async fn slot(&self, hope: Hope) -> Result<Slot<'_>, LoadError> {
+        self.slots
+            .take_within(self.options.queue_timeout, hope)
+            .await
+            .ok_or(LoadError::Busy)
+    }
+
     /// Runs the query on a connection of this slot. Dropped half-way, or ended by anything but an answer, the
     /// connection is closed with it: what the server still sends belongs to nobody.
-    async fn query(&self, mut slot: Slot<'_>, id: TemplateId) -> Result<Option<Template>, LoadError> {
-        if let Some(mut connection) = slot.idle() {
-            match self.send(&mut connection, id).await {
+    async fn query(
+        &self,
+        slot: Slot<'_>,
+        id: TemplateId,
+        hope: Hope,
+    ) -> Result<Option<Template>, LoadError> {
+        if let Some(mut live) = slot.idle() {
+            match self.send(&mut live, id).await {
                 Ok(row) => {
-                    slot.give_back(connection);
+                    slot.give_back(live);
                     return Ok(row);
                 }
-                Err(error) if is_broken(&error) => {
-                    // The server may have closed it, and every other one, while they were idle.
-                    self.slots.forget_idle();
-                }
+                // The server may have closed it, and every other one, while they were idle.
+                Err(error) if is_broken(&error) => self.slots.forget_idle(),
                 Err(error) => {
-                    slot.give_back(connection);
+                    slot.give_back(live);
                     return Err(self.failed(&error));
                 }
             }
         }
-        let mut connection = self.dial().await?;
+        let (slot, mut live) = self.dial(slot, hope).await?;
         let row = self
-            .send(&mut connection, id)
+            .send(&mut live, id)
             .await
             .map_err(|error| self.failed(&error))?;
-        slot.give_back(connection);
+        slot.give_back(live);
         Ok(row)
     }
 
-    async fn dial(&self) -> Result<Connection, LoadError> {
-        self.options.engine.connect().await.map_err(|error| {
-            self.lost(&error);
-            LoadError::Unavailable
-        })
+    /// Opens a connection for this slot. One dial at a time: a database that is gone is found out by one attempt, and
+    /// one that has just come back is not stormed.
+    async fn dial<'a>(&'a self, slot: Slot<'a>, hope: Hope) -> Result<(Slot<'a>, Live), LoadError> {
+        let turn = self.dialling.lock().await;
+        self.health.check()?;
+        if self.slots.has_surrendered() {
+            drop(turn);
+            return self.make_do(slot, hope).await;
+        }
+        match self.options.engine.connect().await {
+            Ok(connection) => Ok((slot, self.slots.count(connection))),
+            Err(error) if has_no_room(&error) && self.slots.connections() > 0 => {
+                drop(turn);
+                self.health.complain(&error);
+                self.make_do(slot, hope).await
+            }
+            Err(error) => {
+                self.lost(&error);
+                Err(LoadError::Unavailable)
+            }
+        }
     }
 
-    async fn send(
-        &self,
-        connection: &mut Connection,
-        id: TemplateId,
-    ) -> Result<Option<Template>, sqlx::Error> {
+    /// The server has no room for another connection: gives this slot up and waits for one that has a connection.
+    async fn make_do<'a>(
+        &'a self,
+        slot: Slot<'a>,
+        hope: Hope,
+    ) -> Result<(Slot<'a>, Live), LoadError> {
+        slot.surrender();
+        let slot = self.slot(hope).await?;
+        let live = slot.idle().ok_or(LoadError::Busy)?;
+        Ok((slot, live))
+    }
+
+    async fn send(&self, live: &mut Live, id: TemplateId) -> Result<Option<Template>, sqlx::Error> {
         self.metrics.db_hits.inc();
         let _timer = self.metrics.db_query_duration.start_timer();
         if !self.options.delay.is_zero() {
             tokio::time::sleep(self.options.delay).await;
         }
-        connection.find(id).await
+        live.connection.find(id).await
     }
 
     fn failed(&self, error: &sqlx::Error) -> LoadError {

@@ -12,8 +12,12 @@ use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 ///
 /// The server ends a query a little before this side gives it up, so that as long as it answers at all, the
 /// connection ends the query in order and can be used again.
-pub(super) fn options(url: &str, query_timeout: Duration) -> Result<PgConnectOptions, &'static str> {
-    let milliseconds = |share: f64| format!("{}ms", query_timeout.mul_f64(share).as_millis().max(1));
+pub(super) fn options(
+    url: &str,
+    query_timeout: Duration,
+) -> Result<PgConnectOptions, &'static str> {
+    let milliseconds =
+        |share: f64| format!("{}ms", query_timeout.mul_f64(share).as_millis().max(1));
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| "PostgreSQL's client does not accept this address")?
         .options([

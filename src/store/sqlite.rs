@@ -9,7 +9,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 
 /// A file. With a write-ahead log readers and a writer do not wait for each other; two writers do.
-pub(super) fn options(url: &str, query_timeout: Duration) -> Result<SqliteConnectOptions, &'static str> {
+pub(super) fn options(
+    url: &str,
+    query_timeout: Duration,
+) -> Result<SqliteConnectOptions, &'static str> {
     Ok(SqliteConnectOptions::from_str(url)
         .map_err(|_| "SQLite does not accept this address")?
         .create_if_missing(true)
@@ -22,8 +25,8 @@ pub(super) fn options(url: &str, query_timeout: Duration) -> Result<SqliteConnec
 /// A database in memory. The address gives it a name of its own in this process and a shared cache, so that all its
 /// connections see the same rows and two services in one process do not.
 pub(super) fn embedded() -> Result<SqliteConnectOptions, &'static str> {
-    let options =
-        SqliteConnectOptions::from_str("sqlite::memory:").map_err(|_| "SQLite cannot run in memory")?;
+    let options = SqliteConnectOptions::from_str("sqlite::memory:")
+        .map_err(|_| "SQLite cannot run in memory")?;
     Ok(options.disable_statement_logging())
 }
 

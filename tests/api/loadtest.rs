@@ -36,7 +36,9 @@ async fn serve(variables: &[(&'static str, String)]) -> SocketAddr {
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| value.clone())
     };
-    let app = App::build(&Config::from_variables(find).unwrap()).await.unwrap();
+    let app = App::build(&Config::from_variables(find).unwrap())
+        .await
+        .unwrap();
     let listener = TcpListener::bind(local(0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(app.serve(listener, std::future::pending()));
@@ -46,7 +48,8 @@ async fn serve(variables: &[(&'static str, String)]) -> SocketAddr {
 fn script() -> Command {
     let mut bash = Command::new("bash");
     bash.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("loadtest.sh"));
-    bash.stdin(Stdio::null()).env("http_proxy", "http://127.0.0.1:1");
+    bash.stdin(Stdio::null())
+        .env("http_proxy", "http://127.0.0.1:1");
     bash
 }
 
@@ -58,7 +61,8 @@ async fn run(arguments: &[&str]) -> Output {
 
 fn report(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}\n{}", said(output)))
+    serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error} in {text}\n{}", said(output)))
 }
 
 fn said(output: &Output) -> String {
@@ -95,7 +99,10 @@ async fn the_report_for_people_fits_a_terminal() {
     let service = format!("http://{}", serve(&[]).await);
     let output = run(&[&[service.as_str()], &SMALL[1..PLAIN]].concat()).await;
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    assert!(text.contains("  requests                        180\n"), "{text}");
+    assert!(
+        text.contains("  requests                        180\n"),
+        "{text}"
+    );
     assert!(text.lines().all(|line| line.len() <= 80), "{text}");
 }
 
@@ -146,8 +153,17 @@ async fn refuses_options_that_make_no_sense() {
     ];
     for (arguments, named) in cases {
         let output = run(arguments).await;
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
-        assert!(said(&output).contains(named), "{arguments:?}: {}", said(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{arguments:?}: {}",
+            said(&output)
+        );
+        assert!(
+            said(&output).contains(named),
+            "{arguments:?}: {}",
+            said(&output)
+        );
     }
 }
 
@@ -201,8 +217,11 @@ async fn an_outage_is_seen_before_during_and_after() {
         panic!("a text");
     };
     let about = String::from_utf8(about).unwrap();
-    let process = about.lines().find_map(|line| line.strip_prefix("process_id:"));
-    let [away, back] = ["STOP", "CONT"].map(|signal| format!("kill -{signal} {}", process.unwrap()));
+    let process = about
+        .lines()
+        .find_map(|line| line.strip_prefix("process_id:"));
+    let [away, back] =
+        ["STOP", "CONT"].map(|signal| format!("kill -{signal} {}", process.unwrap()));
     let commands = [
         "--outage",
         "--outage-command",
@@ -244,8 +263,17 @@ async fn brings_redis_back_when_it_is_interrupted() {
     script
         .current_dir(&scratch)
         .stdout(Stdio::null())
-        .args(["--outage-command=touch away", "--restore-command=touch back"])
-        .args(["--outage", "--waves=3", "--concurrency=1", "--pause=1", &service]);
+        .args([
+            "--outage-command=touch away",
+            "--restore-command=touch back",
+        ])
+        .args([
+            "--outage",
+            "--waves=3",
+            "--concurrency=1",
+            "--pause=1",
+            &service,
+        ]);
     let mut running = script.spawn().unwrap();
     eventually("Redis is away", async || scratch.join("away").exists()).await;
     let process = running.id().to_string();

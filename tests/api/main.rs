@@ -2,7 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod contract;
+mod counting;
 mod dashboard;
+mod faults;
+mod life_cycle;
 mod loadtest;
+mod read_path;
+mod stampede;
 mod support;
 mod support_works;
+mod walls;

@@ -52,7 +52,10 @@ fn a_dashboard_that_breaks_a_rule_is_noticed() {
     let harms: [(&str, Harm); 15] = [
         ("title", Box::new(|json| json["title"] = "Dashboard".into())),
         ("refresh", Box::new(|json| json["refresh"] = "1m".into())),
-        ("now-5m", Box::new(|json| json["time"]["from"] = "now-1h".into())),
+        (
+            "now-5m",
+            Box::new(|json| json["time"]["from"] = "now-1h".into()),
+        ),
         (
             "description",
             Box::new(|json| json["panels"][1]["description"] = "".into()),
@@ -167,8 +170,12 @@ fn queries(dashboard: &Value) -> Vec<Query> {
             .map(|target| (text(&panel["title"]), text(&target["expr"]).to_owned()))
     });
     let annotations = list(&dashboard["annotations"]["list"]).iter();
-    let annotations =
-        annotations.map(|annotation| (text(&annotation["name"]), text(&annotation["expr"]).to_owned()));
+    let annotations = annotations.map(|annotation| {
+        (
+            text(&annotation["name"]),
+            text(&annotation["expr"]).to_owned(),
+        )
+    });
     let variables = list(&dashboard["templating"]["list"])
         .iter()
         .filter(|variable| variable["type"] == "query");

@@ -70,13 +70,21 @@ fn whole(dashboard: &Value, found: &mut Vec<String>) {
         "an id, which belongs to one Grafana",
     );
     complain(found, !is("refresh", "5s"), "refresh is not 5s");
-    complain(found, dashboard["time"]["from"] != "now-5m", "not from now-5m");
+    complain(
+        found,
+        dashboard["time"]["from"] != "now-5m",
+        "not from now-5m",
+    );
     let names: Vec<_> = list(&dashboard["templating"]["list"])
         .iter()
         .map(|variable| text(&variable["name"]))
         .collect();
     for name in ["datasource", "job", "instance"] {
-        complain(found, !names.contains(&name), &format!("no variable {name}"));
+        complain(
+            found,
+            !names.contains(&name),
+            &format!("no variable {name}"),
+        );
     }
     let annotations = list(&dashboard["annotations"]["list"]);
     complain(
@@ -91,7 +99,9 @@ fn layout(panels: &[Value], found: &mut Vec<String>) {
     let titles: Vec<_> = panels.iter().map(|panel| text(&panel["title"])).collect();
     let first = titles.iter().position(|title| PROMISED.contains(title));
     let first = first.unwrap_or(titles.len());
-    let promised = titles.get(first..first + PROMISED.len()).unwrap_or_default();
+    let promised = titles
+        .get(first..first + PROMISED.len())
+        .unwrap_or_default();
     for name in PROMISED {
         complain(
             found,
@@ -134,7 +144,11 @@ fn layout(panels: &[Value], found: &mut Vec<String>) {
 
 fn readable(panel: &Value, found: &mut Vec<String>) {
     complain(found, text(&panel["title"]).is_empty(), "no title");
-    complain(found, text(&panel["description"]).is_empty(), "no description");
+    complain(
+        found,
+        text(&panel["description"]).is_empty(),
+        "no description",
+    );
     let unit = &panel["fieldConfig"]["defaults"]["unit"];
     complain(found, text(unit).is_empty(), "no unit");
     complain(found, list(&panel["targets"]).is_empty(), "no query");

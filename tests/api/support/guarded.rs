@@ -112,13 +112,19 @@ impl Guardian {
         let replies = BufReader::new(child.stderr.take().expect("piped"));
         let log = Log::follow(child);
         log.wait_for(program.ready);
-        Self { orders, replies, log }
+        Self {
+            orders,
+            replies,
+            log,
+        }
     }
 
     fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").expect("a living guardian");
         let mut reply = String::new();
-        self.replies.read_line(&mut reply).expect("a living guardian");
+        self.replies
+            .read_line(&mut reply)
+            .expect("a living guardian");
         assert_eq!(reply, "done\n", "the guardian's answer to {order}");
         if matches!(order, "stop" | "kill") {
             self.log.wait_for_end();
@@ -144,7 +150,10 @@ impl Log {
         thread::spawn(move || {
             let mut lines = BufReader::new(child.stdout.take().expect("piped"));
             let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
                 ours.state.lock().expect("a log").0 += &String::from_utf8_lossy(&line);
                 ours.changed.notify_all();
                 line.clear();
@@ -189,7 +198,11 @@ impl Log {
 /// Creates a temporary folder for [`Guarded`], owned by an unprivileged user where root runs the tests: PostgreSQL
 /// refuses to be root, and nothing else needs to be.
 pub(crate) fn create_folder() -> PathBuf {
-    let name = format!("stampede-test-{}-{:08x}", std::process::id(), fastrand::u32(..));
+    let name = format!(
+        "stampede-test-{}-{:08x}",
+        std::process::id(),
+        fastrand::u32(..)
+    );
     let folder = std::env::temp_dir().join(name);
     fs::create_dir(&folder).expect("a temporary folder");
     if fs::metadata(&folder).is_ok_and(|made| made.uid() == 0) {
@@ -202,7 +215,9 @@ pub(crate) fn create_folder() -> PathBuf {
 fn unprivileged() -> (u32, u32) {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let ids = |name: &str| {
-        let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let fields = passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>());
         let user = fields
             .into_iter()
             .find(|fields| fields[0] == name && fields.len() > 3)?;
@@ -216,7 +231,11 @@ fn unprivileged() -> (u32, u32) {
 /// Finds `name` in PATH or in `folders`, the last of which wins; or says which `package` to install.
 pub(crate) fn find_binary(name: &str, folders: &[PathBuf], package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let everywhere = folders.iter().rev().cloned().chain(std::env::split_paths(&path));
+    let everywhere = folders
+        .iter()
+        .rev()
+        .cloned()
+        .chain(std::env::split_paths(&path));
     let found = everywhere
         .map(|folder| folder.join(name))
         .find(|binary| binary.is_file());

@@ -55,7 +55,9 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let mut client = legacy::Client::builder(TokioExecutor::new());
-        client.pool_max_idle_per_host(most).retry_canceled_requests(false);
+        client
+            .pool_max_idle_per_host(most)
+            .retry_canceled_requests(false);
         Self(client.build(connector))
     }
 
@@ -79,11 +81,16 @@ impl Client {
     }
 
     /// Sends a request without a body, which must be answered.
-    pub(crate) async fn request(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let builder = Request::builder().method(method).uri(url);
-        let builder = headers
-            .iter()
-            .fold(builder, |builder, (name, value)| builder.header(*name, *value));
+        let builder = headers.iter().fold(builder, |builder, (name, value)| {
+            builder.header(*name, *value)
+        });
         let request = builder.body(Full::default()).expect("a request");
         self.send(request)
             .await
@@ -101,6 +108,11 @@ pub(crate) async fn get(url: &str) -> Answer {
     request("GET", url, &[]).await
 }
 
+/// As [`get`], for a task that outlives its caller's borrows.
+pub(crate) async fn get_owned(url: String) -> Answer {
+    get(&url).await
+}
+
 /// Sends a request without a body over a connection of its own.
 pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
     Client::with_idle_connections(0)
@@ -116,7 +128,12 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let exchange = async {
         // The server may answer and close before it has read everything.
         let _ = stream.write_all(bytes).await;
-        while !is_whole(&answer) && stream.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {}
+        while !is_whole(&answer)
+            && stream
+                .read_buf(&mut answer)
+                .await
+                .is_ok_and(|read| read > 0)
+        {}
     };
     timeout(BACKSTOP, exchange)
         .await

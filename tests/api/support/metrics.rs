@@ -89,7 +89,8 @@ fn series(line: &str) -> (Series, &str) {
             let (label, quoted) = rest
                 .split_once("=\"")
                 .unwrap_or_else(|| panic!("no label in {line}"));
-            let (value, after) = unquote(quoted).unwrap_or_else(|| panic!("an open quote in {line}"));
+            let (value, after) =
+                unquote(quoted).unwrap_or_else(|| panic!("an open quote in {line}"));
             labels.insert(label.trim().to_owned(), value);
             rest = after.trim_start_matches([',', ' ']);
         }

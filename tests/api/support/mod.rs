@@ -10,6 +10,7 @@ pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod service;
 pub(crate) mod waiting;
 
 pub(crate) use metrics::Scrape;
@@ -17,4 +18,5 @@ pub(crate) use postgres::Postgres;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use redis::Redis;
+pub(crate) use service::Service;
 pub(crate) use waiting::eventually;

@@ -18,7 +18,10 @@ impl ReservedPort {
         hold.set_reuseaddr(true).expect("SO_REUSEADDR");
         hold.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let number = hold.local_addr().expect("a bound socket").port();
-        Self { _hold: hold, number }
+        Self {
+            _hold: hold,
+            number,
+        }
     }
 
     /// The port's number.

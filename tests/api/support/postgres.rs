@@ -170,7 +170,8 @@ pub(crate) async fn fetch_i64(url: &str, sql: &str) -> i64 {
 fn template() -> &'static Path {
     static TEMPLATE: LazyLock<(Arc<Guarded>, PathBuf)> = LazyLock::new(|| {
         let mut command = vec![path(&binary("initdb"))];
-        let options = "--no-sync --auth=trust -U postgres --encoding=UTF8 --locale=C --wal-segsize=4 -D data";
+        let options =
+            "--no-sync --auth=trust -U postgres --encoding=UTF8 --locale=C --wal-segsize=4 -D data";
         command.extend(options.split(' ').map(String::from));
         let made = Program {
             command,

@@ -31,7 +31,8 @@ impl Prometheus {
         fs::write(folder.join("prometheus.yml"), configuration).expect("a file in our folder");
         let mut command = vec![binary.to_str().expect("a path in UTF-8").to_owned()];
         command.push(format!("--web.listen-address=127.0.0.1:{}", port.number()));
-        command.extend(["--config.file=prometheus.yml", "--storage.tsdb.path=data"].map(String::from));
+        command
+            .extend(["--config.file=prometheus.yml", "--storage.tsdb.path=data"].map(String::from));
         let program = Program {
             command,
             ready: "Server is ready",

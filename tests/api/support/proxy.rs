@@ -67,7 +67,10 @@ impl Proxy {
     /// A URL of the server behind, led through this proxy.
     pub(crate) fn url(&self, direct: &str) -> String {
         let (theirs, ours) = (format!(":{}", self.upstream), format!(":{}", self.port()));
-        assert!(direct.contains(&theirs), "{direct} is not behind this proxy");
+        assert!(
+            direct.contains(&theirs),
+            "{direct} is not behind this proxy"
+        );
         direct.replacen(&theirs, &ours, 1)
     }
 

@@ -34,7 +34,11 @@ async fn reads_a_whole_answer() {
     let url = serve().await + "/echo";
     let answer = http::request("GET", &url, &[("x-test", "yes")]).await;
     assert_eq!(
-        (answer.status, answer.header("x-test"), answer.header("x-none")),
+        (
+            answer.status,
+            answer.header("x-test"),
+            answer.header("x-none")
+        ),
         (202, Some("yes"), None)
     );
     assert_eq!(answer.json()["id"], 1);
@@ -71,7 +75,10 @@ async fn sends_raw_bytes() {
 #[tokio::test]
 async fn scrapes_series_by_their_labels() {
     let scrape = Scrape::of(&serve().await).await;
-    assert_eq!(scrape.value(r#"requests_total{method="GET",path="/a"}"#), 2.0);
+    assert_eq!(
+        scrape.value(r#"requests_total{method="GET",path="/a"}"#),
+        2.0
+    );
     assert_eq!(
         scrape.value(r#"requests_total{method="GET",path="/b \"}\\"}"#),
         3.0

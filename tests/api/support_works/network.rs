@@ -98,7 +98,10 @@ async fn swallows_until_mended() {
     for stream in [&mut old, &mut new] {
         assert!(timeout(SILENCE, echoed(stream)).await.is_err());
     }
-    assert_eq!((proxy.accepted(), proxy.open(), proxy.request_bytes()), (2, 2, 5));
+    assert_eq!(
+        (proxy.accepted(), proxy.open(), proxy.request_bytes()),
+        (2, 2, 5)
+    );
     proxy.set(Mode::Pass).await;
     for stream in [&mut old, &mut new] {
         assert_eq!(read_five(stream).await.unwrap(), "hello");
@@ -145,7 +148,10 @@ async fn delays_replies_until_mended() {
 
     proxy.set(Mode::Delay(Duration::from_secs(3600))).await;
     stream.write_all(b"again").await.unwrap();
-    eventually("the request is through", async || proxy.request_bytes() == 15).await;
+    eventually("the request is through", async || {
+        proxy.request_bytes() == 15
+    })
+    .await;
     proxy.set(Mode::Pass).await;
     assert_eq!(read_five(&mut stream).await.unwrap(), "again");
 }

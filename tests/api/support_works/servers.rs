@@ -9,7 +9,9 @@ use redis::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Postgres, Prometheus, Redis, eventually, http, postgres, redis as support_redis};
+use crate::support::{
+    Postgres, Prometheus, Redis, eventually, http, postgres, redis as support_redis,
+};
 
 /// Long enough for a living server to answer; only ever awaited from one that must not.
 const SILENCE: Duration = Duration::from_millis(100);
@@ -19,13 +21,19 @@ async fn every_test_has_a_database_of_its_own() {
     let postgres = postgres::shared().await;
     let (one, other) = (postgres.database().await, postgres.database().await);
     let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'mine'";
-    postgres::execute(&one, "CREATE TABLE mine (id int); INSERT INTO mine VALUES (1)").await;
+    postgres::execute(
+        &one,
+        "CREATE TABLE mine (id int); INSERT INTO mine VALUES (1)",
+    )
+    .await;
     assert_eq!(postgres::fetch_i64(&one, tables).await, 1);
     assert_eq!(postgres::fetch_i64(&other, tables).await, 0);
 
     let redis = support_redis::shared().await;
     let (one, other) = (redis.database(), redis.database());
-    support_redis::cli(&one, &["SET", "mine", "1"]).await.unwrap();
+    support_redis::cli(&one, &["SET", "mine", "1"])
+        .await
+        .unwrap();
     assert_eq!(
         support_redis::cli(&other, &["GET", "mine"]).await.unwrap(),
         Value::Nil
@@ -58,16 +66,30 @@ async fn postgres_comes_back_with_its_port_and_data() {
         .await;
     let mut session = postgres::session(&postgres.url()).await;
     postgres.stop().await;
-    assert!(TcpStream::connect(http::local(postgres.port())).await.is_err());
+    assert!(
+        TcpStream::connect(http::local(postgres.port()))
+            .await
+            .is_err()
+    );
     assert!(sqlx::query("SELECT 1").execute(&mut session).await.is_err());
     postgres.start_again().await;
     assert_eq!(postgres.fetch_i64("SELECT id FROM kept").await, 7);
 
     let mut session = postgres::session(&postgres.url()).await;
     postgres.kill().await;
-    assert!(TcpStream::connect(http::local(postgres.port())).await.is_err());
-    let error = sqlx::query("SELECT 1").execute(&mut session).await.unwrap_err();
-    assert!(error.as_database_error().is_none(), "told of the end: {error}");
+    assert!(
+        TcpStream::connect(http::local(postgres.port()))
+            .await
+            .is_err()
+    );
+    let error = sqlx::query("SELECT 1")
+        .execute(&mut session)
+        .await
+        .unwrap_err();
+    assert!(
+        error.as_database_error().is_none(),
+        "told of the end: {error}"
+    );
     postgres.start_again().await;
     assert_eq!(postgres.fetch_i64("SELECT id FROM kept").await, 7);
 }
@@ -99,7 +121,11 @@ async fn redis_comes_back_empty_on_its_port() {
     let redis = Redis::start().await;
     redis.cli(&["SET", "key", "value"]).await;
     redis.kill().await;
-    assert!(support_redis::cli(&redis.url(), &["GET", "key"]).await.is_err());
+    assert!(
+        support_redis::cli(&redis.url(), &["GET", "key"])
+            .await
+            .is_err()
+    );
     redis.start_again().await;
     assert_eq!(redis.cli(&["GET", "key"]).await, Value::Nil);
     assert!(redis.log().contains("Ready to accept connections"));
@@ -110,7 +136,8 @@ async fn a_frozen_redis_answers_once_thawed() {
     let redis = Redis::start().await;
     redis.freeze().await;
     let url = redis.url();
-    let mut answer = tokio::spawn(async move { support_redis::cli(&url, &["ECHO", "now"]).await.unwrap() });
+    let mut answer =
+        tokio::spawn(async move { support_redis::cli(&url, &["ECHO", "now"]).await.unwrap() });
     assert!(timeout(SILENCE, &mut answer).await.is_err());
     redis.thaw().await;
     assert_eq!(answer.await.unwrap(), Value::BulkString(b"now".to_vec()));
@@ -132,7 +159,11 @@ const VICTIM: &str = "STAMPEDE_TEST_VICTIM";
 #[tokio::test]
 async fn servers_end_with_a_killed_owner() {
     let mut victim = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "support_works::servers::victim", "--ignored"])
+        .args([
+            "--exact",
+            "support_works::servers::private_servers_and_the_shared_one_run_side_by_side",
+            "--nocapture",
+        ])
         .env(VICTIM, "1")
         .stdout(Stdio::piped())
         .spawn()
@@ -161,26 +192,25 @@ async fn servers_end_with_a_killed_owner() {
 }
 
 #[tokio::test]
-#[ignore = "waits to be killed by servers_end_with_a_killed_owner"]
-async fn victim() {
-    if std::env::var_os(VICTIM).is_none() {
-        return;
-    }
+async fn private_servers_and_the_shared_one_run_side_by_side() {
     let (postgres, redis) = (Postgres::start().await, Redis::start().await);
     let shared = support_redis::shared().await;
-    postgres.freeze().await;
-    let mut output = std::io::stdout().lock();
-    writeln!(
-        output,
-        "\nowns {} {}",
-        postgres.port(),
-        postgres.folder().display()
-    )
-    .unwrap();
-    writeln!(output, "owns {} {}", redis.port(), redis.folder().display()).unwrap();
-    writeln!(output, "owns {} {}", shared.port(), shared.folder().display()).unwrap();
-    output.flush().unwrap();
-    std::future::pending().await
+    assert_ne!(redis.port(), shared.port());
+    assert_eq!(postgres.fetch_i64("SELECT 1::bigint").await, 1);
+    if std::env::var_os(VICTIM).is_some() {
+        postgres.freeze().await;
+        let owned = [
+            (postgres.port(), postgres.folder()),
+            (redis.port(), redis.folder()),
+            (shared.port(), shared.folder()),
+        ];
+        let mut output = std::io::stdout().lock();
+        for (port, folder) in owned {
+            writeln!(output, "\nowns {port} {}", folder.display()).unwrap();
+        }
+        output.flush().unwrap();
+        std::future::pending().await
+    }
 }
 
 async fn gone(folder: &Path) {
@@ -188,7 +218,6 @@ async fn gone(folder: &Path) {
 }
 
 #[tokio::test]
-#[ignore = "needs the Debian package prometheus"]
 async fn prometheus_answers_queries() {
     let prometheus = Prometheus::start("global: { scrape_interval: 1s }").await;
     let found = prometheus.query("vector(2) + 1").await;

@@ -117,7 +117,8 @@ impl Network {
             };
             read = read.min(cut.unwrap_or(read));
             to.write_all(&buffer[..read]).await?;
-            self.bytes(direction).fetch_add(read as u64, Ordering::SeqCst);
+            self.bytes(direction)
+                .fetch_add(read as u64, Ordering::SeqCst);
             if read == 0 || cut.is_some() {
                 return Ok(());
             }
@@ -136,7 +137,8 @@ impl Network {
             match (mode, direction) {
                 _ if muted => std::future::pending().await,
                 (Mode::Swallow, _) | (Mode::Mute, Direction::Reply) => drop(changed.await),
-                (Mode::Delay(pause), Direction::Reply) if timeout(pause, changed).await.is_ok() => {}
+                (Mode::Delay(pause), Direction::Reply) if timeout(pause, changed).await.is_ok() => {
+                }
                 _ => return,
             }
         }

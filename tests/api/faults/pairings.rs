@@ -1,0 +1,91 @@
+//! Every state of Redis with every state of PostgreSQL.
+
+use std::time::{Duration, Instant};
+
+use super::ALL_WELL;
+use crate::support::{Mode, Proxy, Service, eventually, postgres, redis};
+
+/// What the parts of a request may take in these tests, and what a busy machine may add before it looks like hanging.
+const SETTINGS: [(&str, &str); 3] = [
+    ("DB_TIMEOUT", "300ms"),
+    ("DB_QUEUE_TIMEOUT", "100ms"),
+    ("CACHE_TTL", "500ms"),
+];
+const BUDGET: Duration = Duration::from_millis(50 + 100 + 300 + 250);
+const BUSY_MACHINE: Duration = Duration::from_secs(3);
+
+fn modes() -> [Mode; 5] {
+    [
+        Mode::Pass,
+        Mode::Delay(Duration::from_millis(120)),
+        Mode::Mute,
+        Mode::Refuse,
+        Mode::Reset,
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_every_pairing_each_request_ends_in_its_budget_and_all_is_well_afterwards() {
+    let (database, cache) = (postgres::shared().await, redis::shared().await);
+    let to_database = Proxy::to(database.port()).await;
+    let to_cache = Proxy::to(cache.port()).await;
+    let urls = (
+        to_database.url(&database.database().await),
+        to_cache.url(&cache.database()),
+    );
+    let mut settings = vec![("DATABASE_URL", urls.0.as_str()), ("REDIS_URL", &urls.1)];
+    settings.extend(SETTINGS);
+    let service = Service::start(&settings).await;
+    service.until_ready_says(ALL_WELL).await;
+    for id in 1..=10 {
+        assert_eq!(service.template(id).await.status, 200);
+    }
+    for cache_mode in modes() {
+        for database_mode in modes() {
+            to_cache.set(cache_mode).await;
+            to_database.set(database_mode).await;
+            assert_answers(
+                &service,
+                &format!("Redis {cache_mode:?}, PostgreSQL {database_mode:?}"),
+            )
+            .await;
+            to_cache.set(Mode::Pass).await;
+            to_database.set(Mode::Pass).await;
+            service.until_ready_says(ALL_WELL).await;
+            assert_eq!(service.template(11).await.status, 200);
+        }
+    }
+    eventually("nothing is under way any more", async || {
+        let counters = service.scrape().await;
+        let gauges = ["db_queries_in_flight", "singleflight_in_flight"];
+        gauges.iter().all(|gauge| counters.value(gauge) == 0.0)
+            && counters.value("http_in_flight_requests") == 1.0
+    })
+    .await;
+}
+
+/// Known templates are answered whatever happens; unknown ones are refused at worst. Nobody waits for longer than the
+/// parts may take together.
+async fn assert_answers(service: &Service, pairing: &str) {
+    for round in 0..3 {
+        let (known, unknown) = (1 + round, 90 + round);
+        let began = Instant::now();
+        let (known, unknown) =
+            tokio::join!(service.callers(10, known), service.callers(10, unknown));
+        assert!(
+            began.elapsed() < BUDGET + BUSY_MACHINE,
+            "{pairing}: {:?}",
+            began.elapsed()
+        );
+        for answer in known {
+            assert_eq!(answer.status, 200, "{pairing}: {}", answer.text());
+        }
+        for answer in unknown {
+            assert!(
+                [200, 503].contains(&answer.status),
+                "{pairing}: {}",
+                answer.text()
+            );
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What may know of what: the walls between the modules, read from the source.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A word that only these parts of `src` may contain.
+const WALLS: &[(&[&str], &[&str])] = &[
+    (
+        &["axum::", "hyper::", "hyper_util::", "tower_http::"],
+        &["http", "lab"],
+    ),
+    (&["sqlx::"], &["store"]),
+    (&["redis::"], &["cache"]),
+    (&["std::env::", "env::var"], &["config"]),
+    (&["quick_cache::"], &["cache"]),
+    (&["prometheus::"], &["metrics"]),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+fn module_of(path: &Path) -> String {
+    let inside = path
+        .strip_prefix("src")
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap()
+        .to_str()
+        .unwrap();
+    inside.trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn each_dependency_is_known_to_its_own_module_only() {
+    for path in sources(Path::new("src")) {
+        let (text, module) = (fs::read_to_string(&path).unwrap(), module_of(&path));
+        for (words, modules) in WALLS {
+            for word in *words {
+                let named = text
+                    .match_indices(word)
+                    .any(|(at, _)| !text[..at].ends_with(is_part_of_a_name));
+                assert!(
+                    modules.contains(&module.as_str()) || !named,
+                    "{word} in {}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+fn is_part_of_a_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_' || character == ':'
+}
+
+#[test]
+fn the_singleflight_group_knows_nothing_of_ours() {
+    for path in sources(Path::new("src/singleflight")) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (at, _) in text.match_indices("crate::") {
+            let rest = &text[at + "crate::".len()..];
+            assert!(
+                rest.starts_with("singleflight"),
+                "{} imports {:.40}",
+                path.display(),
+                rest
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for path in sources(Path::new("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("//!") || path.ends_with("tests.rs"),
+            "{}",
+            path.display()
+        );
+    }
+}
