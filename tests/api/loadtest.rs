@@ -1,18 +1,13 @@
 //! The load test, run against the real service: what it reports is what the service counted, and it fails when it should.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use stampede::app::App;
-use stampede::config::Config;
-use tokio::net::TcpListener;
 
 use crate::support::guarded::off_runtime;
-use crate::support::http::local;
 use crate::support::port::ReservedPort;
-use crate::support::{Redis, Scrape, eventually};
+use crate::support::{Redis, Scrape, Service, eventually};
 
 /// Small enough for a second, large enough for a stampede.
 const SMALL: [&str; 10] = [
@@ -30,20 +25,6 @@ const SMALL: [&str; 10] = [
 
 /// The options of [`SMALL`] that every kind of run has.
 const PLAIN: usize = 7;
-
-async fn serve(variables: &[(&'static str, String)]) -> SocketAddr {
-    let find = |name: &str| {
-        let found = variables.iter().find(|(variable, _)| *variable == name);
-        found.map(|(_, value)| value.clone())
-    };
-    let app = App::build(&Config::from_variables(find).unwrap())
-        .await
-        .unwrap();
-    let listener = TcpListener::bind(local(0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(app.serve(listener, std::future::pending()));
-    address
-}
 
 fn script() -> Command {
     let mut bash = Command::new("bash");
@@ -71,7 +52,8 @@ fn said(output: &Output) -> String {
 
 #[tokio::test]
 async fn reports_what_the_service_counted() {
-    let service = format!("http://{}", serve(&[]).await);
+    let running = Service::start(&[]).await;
+    let service = running.url("");
     let before = Scrape::of(&service).await;
     let output = run(&[&[service.as_str()], &SMALL[..PLAIN]].concat()).await;
     let counted = &Scrape::of(&service).await - &before;
@@ -96,7 +78,8 @@ async fn reports_what_the_service_counted() {
 
 #[tokio::test]
 async fn the_report_for_people_fits_a_terminal() {
-    let service = format!("http://{}", serve(&[]).await);
+    let running = Service::start(&[]).await;
+    let service = running.url("");
     let output = run(&[&[service.as_str()], &SMALL[1..PLAIN]].concat()).await;
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(
@@ -108,7 +91,8 @@ async fn the_report_for_people_fits_a_terminal() {
 
 #[tokio::test]
 async fn a_request_that_fails_fails_the_test() {
-    let service = format!("http://{}", serve(&[]).await);
+    let running = Service::start(&[]).await;
+    let service = running.url("");
     let arguments = [
         service.as_str(),
         "--ids=101",
@@ -182,13 +166,10 @@ async fn the_help_names_every_option_and_fits_a_terminal() {
 #[tokio::test]
 async fn a_comparison_shows_what_the_protection_is_worth() {
     // So slow that a wave is all there before the first answer, and with a slot for each of its queries.
-    let slow = [
-        ("DB_DELAY", "200ms".to_owned()),
-        ("DB_MAX_CONNECTIONS", "40".to_owned()),
-    ];
-    let protected = format!("http://{}", serve(&slow).await);
-    let off = [&slow[..], &[("PROTECTION", "off".to_owned())]].concat();
-    let unprotected = format!("http://{}", serve(&off).await);
+    let slow = [("DB_DELAY", "200ms"), ("DB_MAX_CONNECTIONS", "40")];
+    let on = Service::start(&slow).await;
+    let off = Service::start(&[&slow[..], &[("PROTECTION", "off")]].concat()).await;
+    let (protected, unprotected) = (on.url(""), off.url(""));
     let arguments = [&["--compare", &unprotected, &protected], &SMALL[..PLAIN]].concat();
     let output = run(&arguments).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -212,7 +193,8 @@ async fn a_comparison_shows_what_the_protection_is_worth() {
 #[tokio::test]
 async fn an_outage_is_seen_before_during_and_after() {
     let redis = Redis::start().await;
-    let service = format!("http://{}", serve(&[("REDIS_URL", redis.url())]).await);
+    let running = Service::start(&[("REDIS_URL", &redis.url())]).await;
+    let service = running.url("");
     let redis::Value::BulkString(about) = redis.cli(&["INFO", "server"]).await else {
         panic!("a text");
     };
@@ -247,7 +229,8 @@ async fn an_outage_is_seen_before_during_and_after() {
 
 #[tokio::test]
 async fn an_outage_that_cannot_be_made_fails_the_test() {
-    let service = format!("http://{}", serve(&[]).await);
+    let running = Service::start(&[]).await;
+    let service = running.url("");
     let output = run(&[&[service.as_str()], &SMALL[..]].concat()).await;
     assert_eq!(output.status.code(), Some(1));
     let expected = "this did not take Redis away: false";
@@ -256,7 +239,8 @@ async fn an_outage_that_cannot_be_made_fails_the_test() {
 
 #[tokio::test]
 async fn brings_redis_back_when_it_is_interrupted() {
-    let service = format!("http://{}", serve(&[]).await);
+    let running = Service::start(&[]).await;
+    let service = running.url("");
     let scratch = std::env::temp_dir().join(format!("stampede-test-{:016x}", fastrand::u64(..)));
     std::fs::create_dir(&scratch).unwrap();
     let mut script = script();
@@ -274,9 +258,9 @@ async fn brings_redis_back_when_it_is_interrupted() {
             "--pause=1",
             &service,
         ]);
-    let mut running = script.spawn().unwrap();
+    let mut test = script.spawn().unwrap();
     eventually("Redis is away", async || scratch.join("away").exists()).await;
-    let process = running.id().to_string();
+    let process = test.id().to_string();
     assert!(
         Command::new("kill")
             .args(["-TERM", &process])
@@ -285,7 +269,7 @@ async fn brings_redis_back_when_it_is_interrupted() {
             .success()
     );
     eventually("Redis is back", async || scratch.join("back").exists()).await;
-    let status = off_runtime(move || running.wait().unwrap()).await;
+    let status = off_runtime(move || test.wait().unwrap()).await;
     std::fs::remove_dir_all(&scratch).unwrap();
     assert_eq!(status.code(), Some(143));
 }

@@ -3,15 +3,9 @@
 
 mod rules;
 
-use std::net::SocketAddr;
-
 use serde_json::Value;
-use stampede::app::App;
-use stampede::config::Config;
-use tokio::net::TcpListener;
 
-use crate::support::http::{Client, local};
-use crate::support::{Mode, Prometheus, Proxy, Redis, eventually};
+use crate::support::{Mode, Prometheus, Proxy, Redis, Service, eventually};
 use rules::{complaints, list, text};
 
 const DASHBOARD: &str = include_str!("../../../grafana/dashboards/singleflight.json");
@@ -118,10 +112,16 @@ fn rename(json: &mut Value, from: &str, to: &str) {
 async fn every_query_of_the_dashboard_returns_data() {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.port()).await;
-    let service = serve(proxy.url(&redis.url())).await;
+    // Templates expire between two looks.
+    let settings = [
+        ("REDIS_URL", &*proxy.url(&redis.url())),
+        ("CACHE_TTL", "200ms"),
+    ];
+    let service = Service::start(&settings).await;
     let scrapes = format!(
         "global: {{ scrape_interval: 250ms, scrape_timeout: 250ms }}\n\
-         scrape_configs: [{{ job_name: stampede, static_configs: [{{ targets: ['{service}'] }}] }}]"
+         scrape_configs: [{{ job_name: stampede, static_configs: [{{ targets: ['{}'] }}] }}]",
+        service.address()
     );
     let prometheus = Prometheus::start(&scrapes).await;
     let (outage, ordinary): (Vec<_>, Vec<_>) = queries(&dashboard())
@@ -131,28 +131,12 @@ async fn every_query_of_the_dashboard_returns_data() {
     let [goes, comes] = outage.try_into().unwrap();
 
     for query in ordinary {
-        returns_data(&prometheus, service, query).await;
+        returns_data(&prometheus, &service, query).await;
     }
     proxy.set(Mode::Refuse).await;
-    returns_data(&prometheus, service, goes).await;
+    returns_data(&prometheus, &service, goes).await;
     proxy.set(Mode::Pass).await;
-    returns_data(&prometheus, service, comes).await;
-}
-
-/// The service on this Redis and its embedded database, with a TTL that lets templates expire between two looks.
-async fn serve(redis_url: String) -> SocketAddr {
-    let variables = |name: &str| match name {
-        "REDIS_URL" => Some(redis_url.clone()),
-        "CACHE_TTL" => Some("200ms".to_owned()),
-        _ => None,
-    };
-    let app = App::build(&Config::from_variables(variables).unwrap())
-        .await
-        .unwrap();
-    let listener = TcpListener::bind(local(0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(app.serve(listener, std::future::pending()));
-    address
+    returns_data(&prometheus, &service, comes).await;
 }
 
 /// One query of the dashboard, as its time range and variables would make it.
@@ -201,25 +185,13 @@ fn queries(dashboard: &Value) -> Vec<Query> {
     .collect()
 }
 
-async fn returns_data(prometheus: &Prometheus, service: SocketAddr, query: Query) {
+async fn returns_data(prometheus: &Prometheus, service: &Service, query: Query) {
     let Query { name, expression } = query;
     eventually(&format!("{name} returns data: {expression}"), async || {
-        crowd(service).await;
+        let crowd = service.callers(20, 7).await;
+        assert!(crowd.iter().all(|answer| answer.status == 200));
         let found = prometheus.query(&expression).await;
         found.iter().any(|(_, value)| !value.is_nan())
     })
     .await;
-}
-
-/// Callers who all ask for the same template at the same time.
-async fn crowd(service: SocketAddr) {
-    let client = Client::new();
-    let callers = (0..20).map(|_| {
-        let client = client.clone();
-        let url = format!("http://{service}/template-details?id=7");
-        tokio::spawn(async move { client.get(&url).await.status })
-    });
-    for caller in callers.collect::<Vec<_>>() {
-        assert_eq!(caller.await.unwrap(), 200);
-    }
 }
