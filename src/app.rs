@@ -66,9 +66,11 @@ impl App {
         } = self;
         let here = listener.local_addr()?;
         info!("listening on http://{here}");
-        info!(
-            "try: curl -i 'http://{here}/template-details?id=1'; counters: http://{here}/metrics"
-        );
+        info!("try: curl -i 'http://{here}/template-details?id=1'");
+        info!("counters: http://{here}/metrics");
+        if http.has_page() {
+            info!("page: http://{here}/");
+        }
         let draining = http.clone();
         let mut deadline = Instant::now();
         http::serve(listener, http.router(), grace, shutdown, || {

@@ -13,42 +13,47 @@ use crate::template::TemplateId;
 /// The last-known-good copies.
 #[derive(Debug)]
 pub struct LocalCopy {
-    shelf: Shelf,
+    /// None if there is to be no copy at all.
+    shelf: Option<Shelf>,
     stale_for: Duration,
 }
 
 impl LocalCopy {
-    /// Room for this many templates; each may answer for `stale_for` after its TTL.
+    /// Room for this many templates, which may be none; each may answer for `stale_for` after its TTL.
     pub fn new(entries: usize, stale_for: Duration) -> Self {
         Self {
-            shelf: Shelf::new(entries),
+            shelf: (entries > 0).then(|| Shelf::new(entries)),
             stale_for,
         }
     }
 
-    /// Keeps what is known of a template, unless the same or something newer is kept already.
-    pub fn keep(&self, id: TemplateId, entry: &Entry) {
-        let known = self.shelf.at(id);
+    /// Keeps what is known of a template, unless the same or something newer is kept already. Says whether there is
+    /// a copy now.
+    pub fn keep(&self, id: TemplateId, entry: &Entry) -> bool {
+        let Some(shelf) = &self.shelf else {
+            return false;
+        };
+        let known = shelf.at(id);
         if known.is_none_or(|known| known.stored_at < entry.stored_at) {
-            self.shelf.put(id, entry.clone());
+            shelf.put(id, entry.clone());
         }
+        true
     }
 
     /// The copy whose TTL still lasts.
     pub fn fresh(&self, id: TemplateId, now: Moment) -> Option<Entry> {
-        self.shelf.at(id).filter(|entry| entry.is_fresh(now))
+        self.at(id).filter(|entry| entry.is_fresh(now))
     }
 
     /// What became known at that moment or later: a load that ended while its asker was still on the way.
     pub fn known_since(&self, id: TemplateId, moment: Moment) -> Option<Entry> {
-        self.shelf.at(id).filter(|entry| entry.stored_at >= moment)
+        self.at(id).filter(|entry| entry.stored_at >= moment)
     }
 
-    /// Whether this template existed when it was last heard of.
-    pub fn has_seen(&self, id: TemplateId) -> bool {
-        self.shelf
-            .at(id)
-            .is_some_and(|entry| matches!(entry.content, Content::Template(_)))
+    /// Whether this template existed when it was last heard of. Without copies, nothing tells the one from the other.
+    pub fn may_exist(&self, id: TemplateId) -> bool {
+        let existed = |entry: Entry| matches!(entry.content, Content::Template(_));
+        self.shelf.is_none() || self.at(id).is_some_and(existed)
     }
 
     /// The copy that may still answer when nothing else can.
@@ -57,7 +62,11 @@ impl LocalCopy {
             matches!(entry.content, Content::Template(_))
                 && now < entry.expires_at.after(self.stale_for)
         };
-        self.shelf.at(id).filter(usable)
+        self.at(id).filter(usable)
+    }
+
+    fn at(&self, id: TemplateId) -> Option<Entry> {
+        self.shelf.as_ref()?.at(id)
     }
 }
 
@@ -113,6 +122,17 @@ mod tests {
         local.keep(id(), &Entry::new(None, Moment(0), TTL));
         assert!(local.fresh(id(), Moment(1)).is_some());
         assert!(local.last_known_good(id(), Moment(40_000)).is_none());
+    }
+
+    #[test]
+    fn without_room_nothing_is_kept_and_nothing_is_called_unknown() {
+        let local = LocalCopy::new(0, Duration::from_secs(60));
+        assert!(!local.keep(id(), &version(1, 0)));
+        assert!(
+            local.fresh(id(), Moment(1)).is_none()
+                && local.last_known_good(id(), Moment(1)).is_none()
+        );
+        assert!(local.may_exist(id()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod memory;
 mod payload;
 mod redis;
 pub mod shelf;
+mod silence;
 mod slot;
 
 use std::sync::Arc;

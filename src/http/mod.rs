@@ -68,6 +68,11 @@ impl Http {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether there is a page to look at.
+    pub fn has_page(&self) -> bool {
+        self.shared.lab
+    }
+
     /// Every route.
     pub fn router(self) -> Router {
         let mut router = Router::new()

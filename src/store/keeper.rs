@@ -12,7 +12,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::connection::{Connection, Engine};
+use super::connection::{Connection, Engine, has_no_room};
+use super::slots::{Live, Slot};
 use super::{Hope, LoadError, Shared};
 
 /// Whether the database can be asked.
@@ -176,18 +177,26 @@ impl Shared {
     /// the queries that hold the slots will tell.
     async fn ask(&self) -> Result<(), Unheard> {
         let slot = self.slots.take(Hope::Known).await;
-        let answer = async {
-            let mut live = match slot.idle() {
-                Some(live) => live,
-                None => self.slots.count(self.options.engine.connect().await?),
-            };
-            live.connection.ping().await.map(|()| live)
-        };
-        let answer = timeout(PING_TIMEOUT, answer)
-            .await
-            .map_err(|_| Unheard::Silence)?;
-        slot.give_back(answer.map_err(Unheard::Error)?);
+        let answer = timeout(PING_TIMEOUT, self.ping(&slot)).await;
+        match answer.map_err(|_| Unheard::Silence)? {
+            Ok(live) => slot.give_back(live),
+            Err(error) if has_no_room(&error) && self.slots.connections() > 0 => {}
+            Err(error) => return Err(Unheard::Error(error)),
+        }
         Ok(())
+    }
+
+    /// A connection of this slot that has just answered. That an idle one is broken says nothing of the database: the
+    /// server may have closed it, and every other one, and takes new ones.
+    async fn ping(&self, slot: &Slot<'_>) -> Result<Live, sqlx::Error> {
+        if let Some(mut live) = slot.idle() {
+            if live.connection.ping().await.is_ok() {
+                return Ok(live);
+            }
+            self.slots.forget_idle();
+        }
+        let mut live = self.slots.count(self.options.engine.connect().await?);
+        live.connection.ping().await.map(|()| live)
     }
 
     /// Tries whether the server has room for one more connection by now.

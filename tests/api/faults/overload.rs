@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use crate::support::http::{Answer, Client};
 use crate::support::{Service, eventually};
 
-/// Two slots of 20 ms each: a hundred queries a second.
+/// Two slots of 50 ms each: forty queries a second, which leave a busy machine most of its time.
 const SETTINGS: [(&str, &str); 6] = [
     ("DB_MAX_CONNECTIONS", "2"),
-    ("DB_DELAY", "20ms"),
-    ("DB_QUEUE_TIMEOUT", "200ms"),
+    ("DB_DELAY", "50ms"),
+    ("DB_QUEUE_TIMEOUT", "400ms"),
     ("LOCAL_ENTRIES", "0"),
     ("CACHE_TTL", "1ms"),
     ("PROTECTION", "off"),
 ];
-const CAPACITY: f64 = 100.0;
+const CAPACITY: f64 = 40.0;
 
 /// Asks `rate` times a second, whatever comes back, for this long.
 async fn open_loop(service: &Service, rate: f64, seconds: f64) -> Vec<(Answer, Duration)> {
@@ -40,6 +40,13 @@ async fn open_loop(service: &Service, rate: f64, seconds: f64) -> Vec<(Answer, D
     answers
 }
 
+fn median(answers: &[(Answer, Duration)], status: u16) -> Duration {
+    let of_status = answers.iter().filter(|(answer, _)| answer.status == status);
+    let mut times: Vec<_> = of_status.map(|(_, took)| *took).collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 fn served(answers: &[(Answer, Duration)]) -> f64 {
     answers
         .iter()
@@ -50,9 +57,9 @@ fn served(answers: &[(Answer, Duration)]) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overload_costs_nothing_of_what_can_be_served_and_is_forgotten_when_it_ends() {
     let service = Service::start(&SETTINGS).await;
-    let peak = served(&open_loop(&service, CAPACITY, 2.0).await);
+    let peak = served(&open_loop(&service, CAPACITY, 3.0).await);
     for times in [2.0, 4.0] {
-        let answers = open_loop(&service, times * CAPACITY, 2.0).await;
+        let answers = open_loop(&service, times * CAPACITY, 3.0).await;
         assert!(
             answers
                 .iter()
@@ -63,18 +70,11 @@ async fn an_overload_costs_nothing_of_what_can_be_served_and_is_forgotten_when_i
             "{} of {peak} at {times} times",
             served(&answers)
         );
-        let refused: Vec<_> = answers
-            .iter()
-            .filter(|(answer, _)| answer.status == 503)
-            .collect();
-        let at_once = refused
-            .iter()
-            .filter(|(_, took)| *took < Duration::from_millis(100))
-            .count();
+        // Those who cannot be served are told at once; those who can have waited for a slot.
+        let (refused, served) = (median(&answers, 503), median(&answers, 200));
         assert!(
-            refused.len() > 50 && at_once * 10 >= refused.len() * 9,
-            "{at_once} of {}",
-            refused.len()
+            refused * 4 < served,
+            "refused in {refused:?}, served in {served:?}"
         );
     }
     let after = open_loop(&service, CAPACITY / 2.0, 1.0).await;

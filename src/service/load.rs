@@ -1,0 +1,244 @@
+//! [`Loader`]: the third step of the path. One load per template at a time, shared by everyone who asks meanwhile.
+//!
+//! The load takes a database slot, queries, and fills the cache and the local copy before its flight ends. It belongs
+//! to nobody: a caller that hangs up neither ends it nor keeps it from the others.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use tracing::error;
+
+use super::Asked;
+use super::answer::{Answer, Refusal, Timings};
+use crate::cache::TemplateCache;
+use crate::cache::entry::{Entry, Moment};
+use crate::config::{Config, Protection};
+use crate::local::LocalCopy;
+use crate::metrics::labels::{FlightOutcome, ShedReason, Source};
+use crate::metrics::{GaugeGuard, Metrics};
+use crate::singleflight::{CallOptions, Error, Group, Landing, Outcome, Ride, Role};
+use crate::store::{Hope, LoadError, TemplateStore};
+use crate::template::TemplateId;
+
+/// Loads templates, and what a load needs and fills.
+pub(super) struct Loader {
+    pub(super) cache: TemplateCache,
+    pub(super) local: LocalCopy,
+    pub(super) store: TemplateStore,
+    pub(super) metrics: Arc<Metrics>,
+    flights: Group<TemplateId, Loaded, LoadError>,
+    protection: Protection,
+    cache_ttl: Duration,
+    cache_ttl_jitter: f64,
+    negative_ttl: Duration,
+    flight_deadline: Duration,
+}
+
+/// What a load brought.
+struct Loaded {
+    entry: Entry,
+    stored: bool,
+    /// How long the database took; none if the load found that another one had just ended.
+    database: Option<Duration>,
+}
+
+/// A load as one of its callers sees it.
+pub(super) struct Load {
+    loaded: Arc<Loaded>,
+    /// How long this caller waited, if the load was another's.
+    waited: Option<Duration>,
+}
+
+impl Loader {
+    pub(super) fn new(
+        config: &Config,
+        cache: TemplateCache,
+        store: TemplateStore,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let landed = Arc::clone(&metrics);
+        let flights = Group::builder()
+            .deadline(config.flight_deadline())
+            .max_callers(config.max_waiters)
+            .on_landing(move |landing| count_landing(&landed, landing))
+            .build();
+        Self {
+            cache,
+            local: LocalCopy::new(config.local_entries, config.stale_for),
+            store,
+            metrics,
+            flights,
+            protection: config.protection,
+            cache_ttl: config.cache_ttl,
+            cache_ttl_jitter: config.cache_ttl_jitter,
+            negative_ttl: config.negative_ttl,
+            flight_deadline: config.flight_deadline(),
+        }
+    }
+
+    /// Loads a template for a caller that asked the cache in vain at that moment, and waits at most this long.
+    pub(super) async fn load(
+        self: &Arc<Self>,
+        id: TemplateId,
+        asked_at: Moment,
+        patience: Duration,
+    ) -> Result<Load, Refusal> {
+        match self.protection {
+            Protection::Singleflight => self.load_together(id, asked_at, patience).await,
+            Protection::Off => self.load_alone(id, patience).await,
+        }
+    }
+
+    pub(super) async fn drain(&self, longest: Duration) {
+        self.flights.drain(longest).await;
+    }
+
+    async fn load_together(
+        self: &Arc<Self>,
+        id: TemplateId,
+        asked_at: Moment,
+        patience: Duration,
+    ) -> Result<Load, Refusal> {
+        let loader = Arc::clone(self);
+        let options = CallOptions::default().wait_at_most(patience);
+        let flight = self.flights.report(&id, options, move |_| async move {
+            let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
+            // A caller that was on its way from the cache to the flight while the flight landed would load again.
+            match loader.local.known_since(id, asked_at) {
+                Some(entry) => Ok(Loaded {
+                    entry,
+                    stored: true,
+                    database: None,
+                }),
+                None => loader.load_from_store(id).await,
+            }
+        });
+        let report = flight.await;
+        let waited = report.ride.and_then(|ride| self.count_ride(ride));
+        let loaded = report.result.map_err(|error| refusal(&error))?;
+        Ok(Load { loaded, waited })
+    }
+
+    /// The "before": the same load, for this caller only. It outlives its caller just the same.
+    async fn load_alone(
+        self: &Arc<Self>,
+        id: TemplateId,
+        patience: Duration,
+    ) -> Result<Load, Refusal> {
+        let loader = Arc::clone(self);
+        let load = tokio::spawn(async move {
+            timeout(loader.flight_deadline, loader.load_from_store(id)).await
+        });
+        match timeout(patience, load).await {
+            Ok(Ok(Ok(loaded))) => {
+                let loaded = Arc::new(loaded.map_err(load_refusal)?);
+                Ok(Load {
+                    loaded,
+                    waited: None,
+                })
+            }
+            Ok(Err(_panic)) => Err(Refusal::Failed),
+            Ok(Ok(Err(_))) | Err(_) => Err(Refusal::Shed(ShedReason::Deadline)),
+        }
+    }
+
+    async fn load_from_store(&self, id: TemplateId) -> Result<Loaded, LoadError> {
+        let hope = if self.local.may_exist(id) {
+            Hope::Known
+        } else {
+            Hope::Speculative
+        };
+        let began = Instant::now();
+        let row = self.store.load(id, hope).await?;
+        let took = began.elapsed();
+        let ttl = if row.is_some() {
+            self.cache_ttl
+        } else {
+            self.negative_ttl
+        };
+        // The TTL counts from when the question was put: the row may have changed since.
+        let ttl = ttl
+            .mul_f64(1.0 - self.cache_ttl_jitter * fastrand::f64())
+            .saturating_sub(took);
+        let entry = Entry::new(row, Moment::now(), ttl);
+        let kept = self.local.keep(id, &entry);
+        let stored = self.cache.store(id, &entry, &self.metrics).await;
+        Ok(Loaded {
+            entry,
+            stored: stored || kept,
+            database: Some(took),
+        })
+    }
+
+    /// Counts a caller's part in a flight, and says how long it waited if the load was another's.
+    fn count_ride(&self, ride: Ride) -> Option<Duration> {
+        if ride.shared() {
+            self.metrics.singleflight_shared.inc();
+        }
+        if ride.role == Role::Leader {
+            return None;
+        }
+        self.metrics
+            .singleflight_wait
+            .observe(ride.waited.as_secs_f64());
+        Some(ride.waited)
+    }
+}
+
+impl Load {
+    pub(super) fn into_answer(self, asked: Asked) -> Answer {
+        let Loaded {
+            entry,
+            stored,
+            database,
+        } = &*self.loaded;
+        let own = self.waited.is_none() && database.is_some();
+        Answer {
+            entry: entry.clone(),
+            now: Moment::now(),
+            source: if own { Source::Loaded } else { Source::Shared },
+            cache_answered: asked.answered,
+            stored: own && *stored,
+            timings: Timings {
+                cache: asked.took,
+                wait: self.waited,
+                database: database.filter(|_| own),
+            },
+        }
+    }
+}
+
+fn refusal(error: &Error<LoadError>) -> Refusal {
+    match error {
+        Error::Failed(error) => load_refusal(**error),
+        Error::Saturated => Refusal::Shed(ShedReason::Waiters),
+        Error::TimedOut | Error::WaitedTooLong => Refusal::Shed(ShedReason::Deadline),
+        Error::Aborted | Error::Draining => Refusal::Unavailable,
+        Error::Panicked(_) | Error::Reentrant | Error::NoRuntime => Refusal::Failed,
+    }
+}
+
+fn load_refusal(error: LoadError) -> Refusal {
+    match error {
+        LoadError::Busy => Refusal::Shed(ShedReason::DbQueue),
+        LoadError::Unavailable | LoadError::TimedOut | LoadError::Failed => Refusal::Unavailable,
+    }
+}
+
+fn count_landing(metrics: &Metrics, landing: &Landing<'_, TemplateId>) {
+    let outcome = match landing.outcome {
+        Outcome::Ok => FlightOutcome::Ok,
+        Outcome::Error => FlightOutcome::Error,
+        Outcome::Panic => FlightOutcome::Panic,
+        Outcome::Timeout => FlightOutcome::Timeout,
+        Outcome::Aborted => FlightOutcome::Aborted,
+    };
+    if outcome == FlightOutcome::Panic {
+        error!(template = %landing.key, "a load panicked");
+    }
+    metrics.singleflight_flights.of(outcome).inc();
+    metrics
+        .singleflight_callers
+        .observe(f64::from(landing.callers));
+}

@@ -1,0 +1,132 @@
+//! [`TemplateService`]: the path of a request for a template, in reading order.
+//!
+//! 1. Ask the cache. A hit is the answer.
+//! 2. Only if the cache could not be asked: the local copy, while its own TTL lasts.
+//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]).
+//! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
+//!
+//! With [`Protection::Off`](crate::config::Protection::Off) every caller loads for itself in step 3, and nothing else
+//! differs.
+
+mod answer;
+mod load;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use answer::{Answer, Refusal, Timings};
+use load::Loader;
+
+use crate::cache::entry::{Entry, Moment};
+use crate::cache::{Lookup, TemplateCache};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::metrics::labels::Source;
+use crate::store::TemplateStore;
+use crate::template::TemplateId;
+
+/// Answers requests for templates. Cheap to clone.
+#[derive(Clone)]
+pub struct TemplateService {
+    loader: Arc<Loader>,
+    request_timeout: Duration,
+}
+
+impl TemplateService {
+    /// Puts the parts together.
+    pub fn new(
+        config: &Config,
+        cache: TemplateCache,
+        store: TemplateStore,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let loader = Arc::new(Loader::new(config, cache, store, metrics));
+        Self {
+            loader,
+            request_timeout: config.request_timeout,
+        }
+    }
+
+    /// The template with this id, or why there is no answer.
+    pub async fn details(&self, id: TemplateId) -> Result<Answer, Refusal> {
+        let Loader {
+            cache,
+            local,
+            metrics,
+            ..
+        } = &*self.loader;
+        let (began, now) = (Instant::now(), Moment::now());
+        let lookup = cache.lookup(id, now, metrics).await;
+        let asked = Asked {
+            now,
+            took: began.elapsed(),
+            answered: !matches!(lookup, Lookup::Unanswered),
+        };
+        match lookup {
+            Lookup::Hit(entry) => {
+                local.keep(id, &entry);
+                return Ok(asked.answer(entry, Source::Hit));
+            }
+            Lookup::Miss => {}
+            Lookup::Unanswered => {
+                if let Some(entry) = local.fresh(id, now) {
+                    return Ok(asked.answer(entry, Source::Local));
+                }
+            }
+        }
+        let patience = self.request_timeout.saturating_sub(began.elapsed());
+        match self.loader.load(id, now, patience).await {
+            Ok(load) => Ok(load.into_answer(asked)),
+            Err(refusal) => {
+                let asked = Asked {
+                    now: Moment::now(),
+                    ..asked
+                };
+                let copy = local.last_known_good(id, asked.now);
+                copy.map(|entry| asked.answer(entry, Source::Stale))
+                    .ok_or(refusal)
+            }
+        }
+    }
+
+    /// Whether the database can be asked.
+    pub fn database_is_up(&self) -> bool {
+        self.loader.store.is_up()
+    }
+
+    /// Whether the cache can be asked.
+    pub fn cache_is_up(&self) -> bool {
+        self.loader.cache.is_up()
+    }
+
+    /// Lets the loads that are under way end, for at most this long.
+    pub async fn drain(&self, longest: Duration) {
+        self.loader.drain(longest).await;
+    }
+}
+
+/// How asking the cache went.
+#[derive(Clone, Copy)]
+struct Asked {
+    now: Moment,
+    took: Duration,
+    answered: bool,
+}
+
+impl Asked {
+    /// An answer that needed no load.
+    fn answer(self, entry: Entry, source: Source) -> Answer {
+        let timings = Timings {
+            cache: self.took,
+            ..Timings::default()
+        };
+        Answer {
+            entry,
+            now: self.now,
+            source,
+            cache_answered: self.answered,
+            stored: false,
+            timings,
+        }
+    }
+}
