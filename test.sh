@@ -54,4 +54,8 @@ say "docs"
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --quiet
 say "tests"
 cargo test --locked
+say "model checkers"
+verify/run
+say "containers, rules and scripts"
+.ci/containers
 say "all is well"

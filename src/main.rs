@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use stampede::app::{App, StartError};
 use stampede::config::{self, Command, Config, Problems};
 use stampede::signals::Signals;
-use stampede::{healthcheck, telemetry};
-use tokio::net::TcpListener;
+use stampede::{healthcheck, http, telemetry};
 use tracing::error;
 
 const WRONG_SETTING: u8 = 2;
@@ -43,7 +42,7 @@ async fn serve(config: &Config) -> ExitCode {
 /// Listens first, so that nothing else is started when the address is taken; callers wait in the backlog meanwhile.
 async fn start(config: &Config) -> Result<(), StartError> {
     let signals = Signals::listen()?;
-    let listener = TcpListener::bind(config.http_addr).await?;
+    let listener = http::listen(config.http_addr)?;
     let app = App::build(config).await?;
     app.serve(listener, signals.shutdown()).await?;
     Ok(())

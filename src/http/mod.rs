@@ -28,7 +28,7 @@ use crate::metrics::labels::{ShedReason, Source};
 use crate::service::TemplateService;
 use error::HttpError;
 use observe::ResponseCount;
-pub use server::serve;
+pub use server::{listen, serve};
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 //! axum's own loop has neither a time-out for a request's head nor a deadline for the drain.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -27,11 +28,28 @@ const MOST_HEAD_BYTES: usize = 16 * 1024;
 /// Most connections at once; further ones wait to be accepted.
 const MOST_CONNECTIONS: usize = 8_000;
 
+/// How many connections may wait to be accepted: more than `MAX_IN_FLIGHT` by default, so that a wave of new ones is
+/// not turned into retries a second later.
+const BACKLOG: u32 = 4_096;
+
 /// After an accept that failed for want of a file descriptor, say: the next would fail as well.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Between two log lines about accepts that fail.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+
+/// Starts to listen.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // A service that was just ended may leave connections behind on the same address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Answers on this listener until `shutdown` completes, then drains, for at most `grace`; what is left then is cut.
 /// Calls `draining` in between.

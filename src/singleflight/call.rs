@@ -126,7 +126,9 @@ where
         driving: bool,
         wait: Option<Wait>,
     ) -> Passenger<K, V, E> {
-        let boarded_at = self.group.inner.clock.now();
+        let now = || self.group.inner.clock.now();
+        // A leader's wait begins with its flight: one look at the clock does for both.
+        let boarded_at = flight.departed_at().filter(|_| driving).unwrap_or_else(now);
         Passenger {
             flight,
             role,
@@ -149,7 +151,7 @@ where
             return Poll::Ready(report);
         }
         self.seat = Some(passenger);
-        self.patience = Patience::of(self.options.wait_at_most, &self.group.inner);
+        self.patience = Patience::of(self.options.wait_at_most);
         self.check_patience(cx)
     }
 

@@ -15,10 +15,9 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds since the start, which a u64 holds for 584 years.
+    /// Nanoseconds since just before the start, which a u64 holds for 584 years: never 0, which stands for "not yet".
     pub(crate) fn now(&self) -> u64 {
-        Instant::now()
-            .saturating_duration_since(self.epoch)
-            .as_nanos() as u64
+        let since = Instant::now().saturating_duration_since(self.epoch);
+        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()) + 1
     }
 }

@@ -42,7 +42,16 @@ where
             Ok(ending) => drop(self.group.land(&self.flight, ending)),
             Err(load) => match self.flight.park(load, cx.waker().clone()) {
                 Leg::Parked => return Poll::Pending,
-                Leg::Overtaken(load) | Leg::Relieved(load) => drop(load::discard(load)),
+                Leg::Overtaken(load) => drop(load::discard(load)),
+                Leg::Relieved(load) => {
+                    debug_assert!(
+                        false,
+                        "a load that has a task of its own is not taken from it"
+                    );
+                    self.load = Some(load);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             },
         }
         Poll::Ready(())

@@ -4,9 +4,9 @@ use super::call::Call;
 use super::drain;
 use super::handle::Handle;
 use super::inner::{Craft, Inner};
-use super::landing::{Drained, InFlight, Stats};
+use super::landing::Drained;
 use super::options::{Builder, CallOptions, Config};
-use super::outcome::{Ending, Flown, Generation, Outcome, Report};
+use super::outcome::{Ending, Flown, Generation, Report};
 use super::standing::Flight;
 use super::{Error, many};
 use std::borrow::Borrow;
@@ -14,7 +14,6 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Shares loads by key: while one is under way, everyone who asks for its key gets its result.
@@ -186,69 +185,10 @@ where
         flight.is_some_and(|flight| self.inner.land(&flight, Ending::Aborted))
     }
 
-    /// The flight a caller for `key` would join.
-    pub fn peek<Q>(&self, key: &Q) -> Option<InFlight<K>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.inner
-            .table
-            .find(key)
-            .map(|flight| self.describe(&flight))
-    }
-
-    /// Every flight in the air, forgotten ones included, in no order.
-    pub fn flights(&self) -> Vec<InFlight<K>> {
-        let mut flights = Vec::new();
-        self.inner
-            .table
-            .survey(|flight| flights.push(Arc::clone(flight)));
-        flights.iter().map(|flight| self.describe(flight)).collect()
-    }
-
-    /// How many flights are in the air, forgotten ones included.
-    pub fn in_flight(&self) -> usize {
-        self.inner.table.tallies().in_flight
-    }
-
-    /// What the group has counted so far.
-    pub fn stats(&self) -> Stats {
-        let tallies = self.inner.table.tallies();
-        let landed = |outcome: Outcome| tallies.landings[outcome as usize];
-        Stats {
-            flights: tallies.flights,
-            joins: tallies.joins,
-            ok: landed(Outcome::Ok),
-            errors: landed(Outcome::Error),
-            panics: landed(Outcome::Panic),
-            timeouts: landed(Outcome::Timeout),
-            aborted: landed(Outcome::Aborted),
-            in_flight: tallies.in_flight,
-            saturated: tallies.saturated,
-            reentrant: self.inner.reentrant.load(Ordering::Relaxed),
-            waited_too_long: self.inner.waited_too_long.load(Ordering::Relaxed),
-            forgotten: tallies.forgotten,
-        }
-    }
-
     /// Begins no new flights from now on ([`Error::Draining`]), waits for those in the air, and aborts what is left of
     /// them at the deadline. The group stays closed.
     pub async fn drain(&self, deadline: Duration) -> Drained {
         drain::drain(&self.inner, deadline).await
-    }
-
-    fn describe(&self, flight: &Craft<K, V, E>) -> InFlight<K> {
-        let age = flight
-            .departed_at()
-            .map_or(0, |at| self.inner.clock.now().saturating_sub(at));
-        InFlight {
-            key: flight.key.clone(),
-            age: Duration::from_nanos(age),
-            callers: flight.roster.joined(),
-            generation: Generation(flight.generation),
-            current: flight.is_current(),
-        }
     }
 }
 

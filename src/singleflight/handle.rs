@@ -50,13 +50,18 @@ where
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
         let seat = board(group, key, &options, loader).map_err(Some);
-        let patience = Patience::of(options.wait_at_most.filter(|_| seat.is_ok()), &group.inner);
+        let patience = Patience::of(options.wait_at_most.filter(|_| seat.is_ok()));
         Self {
             group: group.clone(),
             seat,
             patience,
             polled: false,
         }
+    }
+
+    /// Awaits the result together with this caller's part in the flight, which errors then come with too.
+    pub async fn reported(mut self) -> Report<V, E> {
+        std::future::poll_fn(|cx| self.poll_report(cx)).await
     }
 
     /// A handle that is awaited by a load waits for its flight from then on, and no sooner.

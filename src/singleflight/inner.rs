@@ -3,12 +3,12 @@
 use super::clock::Clock;
 use super::driver::Driver;
 use super::error::Error;
-use super::kernel::{self, Boarding, Refused, Table, Ticket};
+use super::kernel::{self, Boarding, Landed, Refused, Table, Ticket};
 use super::landing::Landing;
 use super::lineage::{self, FlightId, Wait};
 use super::load::{self, Load};
 use super::options::{CallOptions, Config, WhenAbandoned};
-use super::outcome::{Ending, Generation};
+use super::outcome::{Ending, Generation, Outcome};
 use super::watch;
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -166,45 +166,47 @@ where
         }
     }
 
-    /// Ends a flight: out of the table first, then its outcome for everyone. Nothing happens, and false comes back,
-    /// if it has ended before.
+    /// Ends a flight for everyone aboard. Nothing happens, and false comes back, if it has ended before.
     pub(crate) fn land(&self, flight: &Arc<Craft<K, V, E>>, ending: Ending<V, E>) -> bool {
-        let down = self.take_down(flight, &ending);
-        if down {
-            self.publish(flight, ending);
+        let outcome = ending.outcome();
+        let landed = self.table.land(flight, outcome as usize, ending, || {
+            self.tell(flight, outcome)
+        });
+        let Some(Landed { parked }) = landed else {
+            return false;
+        };
+        if let Some(load) = parked {
+            load::discard(load);
         }
-        down
+        self.tell_drain();
+        true
     }
 
-    /// Ends a flight whose leader drove it: the outcome is handed back, and published only if somebody else is aboard.
-    /// `None` if the flight has ended before, in which case the leader is to wait for what somebody else publishes.
+    /// Ends a flight whose leader drove it: see [`Table::land_own`].
     pub(crate) fn land_own(
         &self,
         flight: &Arc<Craft<K, V, E>>,
         ending: Ending<V, E>,
     ) -> Option<Ending<V, E>> {
-        if !self.take_down(flight, &ending) {
-            return None;
-        }
-        if flight.roster.joined() > 1 {
-            self.publish(flight, ending.clone());
-        } else {
-            self.tell_drain();
-        }
+        let outcome = ending.outcome();
+        let ending = self.table.land_own(flight, outcome as usize, ending, || {
+            self.tell(flight, outcome)
+        })?;
+        self.tell_drain();
         Some(ending)
     }
 
-    fn take_down(&self, flight: &Arc<Craft<K, V, E>>, ending: &Ending<V, E>) -> bool {
-        let outcome = ending.outcome();
-        let Some(_entry) = self.table.remove(flight, outcome as usize) else {
-            return false;
-        };
+    /// Stops the flight's clock, if anybody was suspended on it, and calls the landing hook, if there is one.
+    fn tell(&self, flight: &Craft<K, V, E>, outcome: Outcome) {
+        if flight.departed_at().is_some() || flight.roster.joined() > 1 {
+            flight.arrive(self.clock.now());
+        }
         let Some(hook) = &self.config.on_landing else {
-            return true;
+            return;
         };
         let took = flight
             .departed_at()
-            .map_or(0, |at| self.clock.now().saturating_sub(at));
+            .map_or(0, |at| flight.landed_at().saturating_sub(at));
         let landing = Landing {
             key: &flight.key,
             outcome,
@@ -214,14 +216,6 @@ where
         };
         // A panic here must not keep the outcome from those who wait for it.
         drop(catch_unwind(AssertUnwindSafe(|| hook(&landing))));
-        true
-    }
-
-    fn publish(&self, flight: &Craft<K, V, E>, ending: Ending<V, E>) {
-        if let Some(load) = flight.publish(ending) {
-            load::discard(load);
-        }
-        self.tell_drain();
     }
 
     fn tell_drain(&self) {

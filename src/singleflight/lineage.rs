@@ -25,7 +25,7 @@ static WAITS: Mutex<BTreeMap<FlightId, Vec<FlightId>>> = Mutex::new(BTreeMap::ne
 
 /// The load this thread is polling.
 pub(crate) fn polled() -> Option<FlightId> {
-    POLLED.get()
+    POLLED.with(Cell::get)
 }
 
 /// For as long as it lives, this thread polls the load of one flight.
@@ -36,14 +36,14 @@ pub(crate) struct Polling {
 impl Polling {
     pub(crate) fn of(flight: FlightId) -> Self {
         Self {
-            outer: POLLED.replace(Some(flight)),
+            outer: POLLED.with(|polled| polled.replace(Some(flight))),
         }
     }
 }
 
 impl Drop for Polling {
     fn drop(&mut self) {
-        POLLED.set(self.outer);
+        POLLED.with(|polled| polled.set(self.outer));
     }
 }
 

@@ -167,6 +167,7 @@ mod options;
 mod outcome;
 mod passenger;
 mod patience;
+mod sight;
 mod standing;
 mod sync;
 mod watch;
@@ -178,3 +179,6 @@ pub use landing::{Drained, InFlight, Landing, Stats};
 pub use options::{Builder, CallOptions, WhenAbandoned};
 pub use outcome::{Flown, Generation, Outcome, Report, Ride, Role};
 pub use standing::Flight;
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ where
             Some(driven) => ready!(driven),
             None => ready!(self.flight.poll_landed(cx, &mut self.slot)),
         };
-        Poll::Ready(self.report(group, ending))
+        Poll::Ready(self.report(ending))
     }
 
     /// One leg in the leader's own task; `None` if the load is not, or no longer, this caller's.
@@ -81,29 +81,28 @@ where
         self.driving = false;
     }
 
-    /// What the caller is told, at its flight's end or at its own leaving.
-    fn ride(&self, group: &Inner<K, V, E>) -> Ride {
-        let waited = Duration::from_nanos(group.clock.now().saturating_sub(self.boarded_at));
-        let callers = self.flight.roster.joined();
+    fn ride(&self, until: u64) -> Ride {
         Ride {
             role: self.role,
-            callers,
+            callers: self.flight.roster.joined(),
             generation: Generation(self.flight.generation),
-            waited,
+            waited: Duration::from_nanos(until.saturating_sub(self.boarded_at)),
         }
     }
 
-    fn report(&self, group: &Inner<K, V, E>, ending: Ending<V, E>) -> Report<V, E> {
+    /// What the caller is told: it has waited until the landing, however long its task then took to come round.
+    fn report(&self, ending: Ending<V, E>) -> Report<V, E> {
+        let ride = Some(self.ride(self.flight.landed_at()));
         Report {
             result: ending.into_result(),
-            ride: Some(self.ride(group)),
+            ride,
         }
     }
 
     /// Gets off because the caller's own patience has run out.
     pub(crate) fn give_up(self, group: &Arc<Inner<K, V, E>>) -> Report<V, E> {
         group.waited_too_long.fetch_add(1, Ordering::Relaxed);
-        let ride = Some(self.ride(group));
+        let ride = Some(self.ride(group.clock.now()));
         self.leave(group);
         Report {
             result: Err(Error::WaitedTooLong),

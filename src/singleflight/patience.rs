@@ -1,11 +1,10 @@
 //! How long one caller waits, if it has said so.
 
-use super::inner::Inner;
 use std::future::Future;
-use std::hash::Hash;
 use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
+use tokio::runtime;
 use tokio::time::Sleep;
 
 /// A caller's own limit, whose timer exists only for those who have one and had to wait.
@@ -13,24 +12,10 @@ use tokio::time::Sleep;
 pub(crate) struct Patience(Option<Pin<Box<Sleep>>>);
 
 impl Patience {
-    /// Counts from now.
-    pub(crate) fn of<K, V, E>(limit: Option<Duration>, group: &Inner<K, V, E>) -> Self
-    where
-        K: Eq + Hash + Clone + Send + Sync + 'static,
-        V: Send + Sync + 'static,
-        E: Send + Sync + 'static,
-    {
-        let Some(limit) = limit else {
-            return Self(None);
-        };
-        // A timer belongs to a runtime; without any the flight's deadline has to do.
-        let runtime = group.runtime();
-        let _entered = runtime.as_ref().map(|runtime| runtime.enter());
-        Self(
-            runtime
-                .is_some()
-                .then(|| Box::pin(tokio::time::sleep(limit))),
-        )
+    /// Counts from now. A timer belongs to a runtime; polled outside any, a call has its flight's deadline only.
+    pub(crate) fn of(limit: Option<Duration>) -> Self {
+        let limit = limit.filter(|_| runtime::Handle::try_current().is_ok());
+        Self(limit.map(|limit| Box::pin(tokio::time::sleep(limit))))
     }
 
     /// Whether it has run out; if not, the caller will be woken when it does.

@@ -364,6 +364,26 @@ async fn log_lines_can_be_json_and_requests_are_logged_at_debug() {
     assert!(!quiet.log().contains("healthz"));
 }
 
+#[tokio::test]
+async fn a_wave_of_connections_fits_into_the_backlog() {
+    let process = Process::start(&[]).await;
+    // Nobody accepts while the process is stopped, so all of them wait in the kernel.
+    process.signal("STOP");
+    let mut wave = Vec::new();
+    for _ in 0..500 {
+        let connect = TcpStream::connect(process.address());
+        wave.push(
+            tokio::time::timeout(std::time::Duration::from_secs(20), connect)
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    process.signal("CONT");
+    let health = http::get(&format!("{}/healthz", process.url)).await;
+    assert_eq!(health.status, 200);
+}
+
 /// A connection on which this was sent and nothing is read.
 async fn unread(process: &Process, bytes: &str) -> TcpStream {
     let mut stream = TcpStream::connect(process.address()).await.unwrap();

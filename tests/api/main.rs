@@ -4,8 +4,10 @@
 
 mod contract;
 mod counting;
+mod dashboard;
 mod faults;
 mod life_cycle;
+mod loadtest;
 mod read_path;
 mod stampede;
 mod support;

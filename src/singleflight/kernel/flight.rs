@@ -21,6 +21,8 @@ pub(crate) struct Flight<K, T, L> {
     pub(super) current: AtomicBool,
     /// When the flight's clock was started; 0 as long as it was not.
     departed_at: AtomicU64,
+    /// When the flight landed; 0 before.
+    landed_at: AtomicU64,
     /// Whether the load has left its leader, or is about to, for a task of its own; written under the cabin's lock.
     detached: AtomicBool,
     outcome: OnceLock<T>,
@@ -59,6 +61,7 @@ impl<K, T: Clone, L> Flight<K, T, L> {
             roster: Roster::new(finish),
             current: AtomicBool::new(true),
             departed_at: AtomicU64::new(0),
+            landed_at: AtomicU64::new(0),
             detached: AtomicBool::new(false),
             outcome: OnceLock::new(),
             cabin: Mutex::new(Cabin {
@@ -80,9 +83,19 @@ impl<K, T: Clone, L> Flight<K, T, L> {
         Some(self.departed_at.load(Ordering::Relaxed)).filter(|at| *at != 0)
     }
 
-    /// Starts the flight's clock, from which its age and its deadline count.
+    /// Starts the flight's clock, from which its age and its deadline count; `now` is not 0.
     pub(crate) fn depart(&self, now: u64) {
-        self.departed_at.store(now.max(1), Ordering::Relaxed);
+        self.departed_at.store(now, Ordering::Relaxed);
+    }
+
+    /// When the flight landed, for those who have its outcome.
+    pub(crate) fn landed_at(&self) -> u64 {
+        self.landed_at.load(Ordering::Relaxed)
+    }
+
+    /// Stops the flight's clock, before the outcome is published.
+    pub(crate) fn arrive(&self, now: u64) {
+        self.landed_at.store(now, Ordering::Relaxed);
     }
 
     /// Whether the load has a task of its own, or is about to.
@@ -165,10 +178,11 @@ impl<K, T: Clone, L> Flight<K, T, L> {
             .map(|parked| (parked.load, parked.driver))
     }
 
-    /// Notes that the load, which the caller holds, gets a task of its own.
+    /// Notes that the load, which the caller holds, gets a task of its own; nobody needs to be relieved of it any more.
     pub(crate) fn detach(&self) {
-        let _cabin = self.cabin.lock();
+        let mut cabin = self.cabin.lock();
         self.detached.store(true, Ordering::Relaxed);
+        cabin.relief = false;
     }
 
     /// Puts a suspended load back, to be claimed when `driver` has been woken.

@@ -6,10 +6,14 @@
 //! Order of locks: a shard's, then nothing of the kernel's. A flight's cabin is never locked while a shard is.
 
 mod flight;
+mod forgetting;
+mod landing;
 mod roster;
+mod sight;
 mod table;
 mod waiters;
 
 pub(crate) use flight::{Flight, Leg};
+pub(crate) use landing::Landed;
 pub(crate) use table::{Boarding, Refused, Table, Ticket};
 pub(crate) use waiters::SlotIndex;

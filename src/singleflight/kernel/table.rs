@@ -1,4 +1,5 @@
-//! The table of flights: which flight a caller is given, and who takes a flight out again.
+//! The table of flights: which flight a caller is given, and who takes a flight out again. Looking at flights and
+//! forgetting them have files of their own.
 //!
 //! A shard's lock covers a probe and a few counters. Of the user's code only the key's `Eq` and `Clone` run under it; an
 //! entry that leaves is handed out, so that keys and values are dropped outside.
@@ -13,21 +14,21 @@ use std::sync::Arc;
 
 /// Flights by key, in shards.
 pub(crate) struct Table<K, T, L> {
-    hasher: foldhash::fast::RandomState,
-    shards: Box<[Shard<K, T, L>]>,
+    pub(super) hasher: foldhash::fast::RandomState,
+    pub(super) shards: Box<[Shard<K, T, L>]>,
     closed: AtomicBool,
 }
 
 /// Two cache lines wide, so that neighbours do not share one (processors fetch lines in pairs).
 #[repr(align(128))]
-struct Shard<K, T, L>(Mutex<Hangar<K, T, L>>);
+pub(super) struct Shard<K, T, L>(pub(super) Mutex<Hangar<K, T, L>>);
 
-struct Hangar<K, T, L> {
-    flights: HashTable<Arc<Flight<K, T, L>>>,
+pub(super) struct Hangar<K, T, L> {
+    pub(super) flights: HashTable<Arc<Flight<K, T, L>>>,
     /// Flights that were forgotten or superseded and have not landed: no caller finds them, the watch must.
-    strays: Vec<Arc<Flight<K, T, L>>>,
+    pub(super) strays: Vec<Arc<Flight<K, T, L>>>,
     last_generation: u64,
-    tallies: Tallies,
+    pub(super) tallies: Tallies,
 }
 
 /// What a shard has counted.
@@ -154,116 +155,29 @@ impl<K: Eq + Hash + Clone, T: Clone, L> Table<K, T, L> {
 
     /// Takes exactly this flight out, wherever it is kept; `None` if somebody else has landed it before. Whoever gets
     /// `Some` (the table's own reference, to be dropped outside the lock) is the one to publish.
-    pub(crate) fn remove(
+    pub(super) fn remove(
         &self,
         flight: &Arc<Flight<K, T, L>>,
-        landing: usize,
+        way: usize,
     ) -> Option<Arc<Flight<K, T, L>>> {
         let mut hangar = self.shards[self.shard_of(flight.hash)].0.lock();
-        let same = |entry: &Arc<Flight<K, T, L>>| Arc::ptr_eq(entry, flight);
-        let entry = match hangar.flights.find_entry(flight.hash, same) {
-            Ok(found) => Some(found.remove().0),
-            Err(_) => hangar
-                .strays
-                .iter()
-                .position(same)
-                .map(|at| hangar.strays.swap_remove(at)),
-        };
-        if hangar.flights.is_empty() && hangar.flights.capacity() > KEPT_CAPACITY {
-            hangar.flights = HashTable::new();
-        }
-        if let Some(entry) = &entry {
-            entry.current.store(false, Ordering::Release);
-            hangar.tallies.landings[landing] += 1;
-        }
-        entry
+        let entry = hangar.take(flight)?;
+        entry.current.store(false, Ordering::Release);
+        hangar.tallies.landings[way] += 1;
+        hangar.give_back();
+        Some(entry)
     }
 
-    /// Takes a caller off a flight that has not landed; true if the flight is abandoned by that.
+    /// Takes a caller off a flight; true if that abandons it, in which case nobody can join it any more and it is to be
+    /// landed.
     pub(crate) fn leave(&self, flight: &Arc<Flight<K, T, L>>) -> bool {
-        let _hangar = self.shards[self.shard_of(flight.hash)].0.lock();
-        flight.roster.leave()
-    }
-
-    /// Lets the flight of `key` go astray, if there is one and `wanted` agrees: it flies on for those aboard, and the
-    /// next caller begins another.
-    pub(crate) fn forget<Q>(
-        &self,
-        key: &Q,
-        wanted: impl FnOnce(&Flight<K, T, L>) -> bool,
-    ) -> Option<u64>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hasher.hash_one(key);
-        let mut guard = self.shards[self.shard_of(hash)].0.lock();
-        let hangar = &mut *guard;
-        let found = hangar
-            .flights
-            .find_entry(hash, |flight| flight.key.borrow() == key)
-            .ok()?;
-        if !wanted(found.get()) {
-            return None;
+        let mut hangar = self.shards[self.shard_of(flight.hash)].0.lock();
+        let abandoned = flight.roster.leave();
+        if abandoned && let Some(entry) = hangar.take(flight) {
+            entry.current.store(false, Ordering::Release);
+            hangar.strays.push(entry);
         }
-        let flight = found.remove().0;
-        let generation = flight.generation;
-        hangar.stray(flight);
-        Some(generation)
-    }
-
-    /// Lets every flight go astray and says how many.
-    pub(crate) fn forget_all(&self) -> usize {
-        let forget = |shard: &Shard<K, T, L>| {
-            let mut hangar = shard.0.lock();
-            let flights = std::mem::take(&mut hangar.flights);
-            let count = flights.len();
-            flights.into_iter().for_each(|flight| hangar.stray(flight));
-            count
-        };
-        self.shards.iter().map(forget).sum()
-    }
-
-    /// The flight a caller for `key` would join.
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Arc<Flight<K, T, L>>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hasher.hash_one(key);
-        let hangar = self.shards[self.shard_of(hash)].0.lock();
-        hangar
-            .flights
-            .find(hash, |flight| flight.key.borrow() == key)
-            .cloned()
-    }
-
-    /// Hands every flight that has not landed to `look`, under the lock of its shard.
-    pub(crate) fn survey(&self, mut look: impl FnMut(&Arc<Flight<K, T, L>>)) {
-        for shard in &self.shards {
-            let hangar = shard.0.lock();
-            hangar
-                .flights
-                .iter()
-                .chain(&hangar.strays)
-                .for_each(&mut look);
-        }
-    }
-
-    /// What all shards have counted together.
-    pub(crate) fn tallies(&self) -> Tallies {
-        self.shards.iter().fold(Tallies::default(), |sum, shard| {
-            let hangar = shard.0.lock();
-            let of = &hangar.tallies;
-            Tallies {
-                flights: sum.flights + of.flights,
-                joins: sum.joins + of.joins,
-                saturated: sum.saturated + of.saturated,
-                forgotten: sum.forgotten + of.forgotten,
-                landings: std::array::from_fn(|way| sum.landings[way] + of.landings[way]),
-                in_flight: sum.in_flight + hangar.flights.len() + hangar.strays.len(),
-            }
-        })
+        abandoned
     }
 
     /// Refuses new flights from now on. A survey that begins after this sees every flight there will ever be.
@@ -277,7 +191,7 @@ impl<K: Eq + Hash + Clone, T: Clone, L> Table<K, T, L> {
     }
 
     /// The low bits choose the bucket and the highest seven its tag, so the shard is taken from between.
-    fn shard_of(&self, hash: u64) -> usize {
+    pub(super) fn shard_of(&self, hash: u64) -> usize {
         (hash >> 40) as usize & (self.shards.len() - 1)
     }
 
@@ -288,7 +202,29 @@ impl<K: Eq + Hash + Clone, T: Clone, L> Table<K, T, L> {
 }
 
 impl<K, T, L> Hangar<K, T, L> {
-    fn stray(&mut self, flight: Arc<Flight<K, T, L>>) {
+    /// Gives back the memory of a rush that is over.
+    fn give_back(&mut self) {
+        if self.flights.is_empty() && self.flights.capacity() > KEPT_CAPACITY {
+            self.flights = HashTable::new();
+        }
+        if self.strays.is_empty() && self.strays.capacity() > KEPT_CAPACITY {
+            self.strays = Vec::new();
+        }
+    }
+
+    /// Takes this flight out, and no other one of its key.
+    fn take(&mut self, flight: &Arc<Flight<K, T, L>>) -> Option<Arc<Flight<K, T, L>>> {
+        let same = |entry: &Arc<Flight<K, T, L>>| Arc::ptr_eq(entry, flight);
+        if let Ok(found) = self.flights.find_entry(flight.hash, same) {
+            return Some(found.remove().0);
+        }
+        self.strays
+            .iter()
+            .position(same)
+            .map(|at| self.strays.swap_remove(at))
+    }
+
+    pub(super) fn stray(&mut self, flight: Arc<Flight<K, T, L>>) {
         flight.current.store(false, Ordering::Release);
         self.tallies.forgotten += 1;
         self.strays.push(flight);

@@ -1,0 +1,38 @@
+//! loom's locks and atomics under the names the kernel uses.
+
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// loom's mutex, without poisoning.
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().expect("no model goes on after a panic under a lock")
+    }
+}
+
+/// What loom lacks: visible to others exactly when the flag is.
+pub(crate) struct OnceLock<T> {
+    value: std::sync::OnceLock<T>,
+    set: AtomicBool,
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
+        Self { value: std::sync::OnceLock::new(), set: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        if self.set.load(Ordering::Acquire) { self.value.get() } else { None }
+    }
+
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        self.value.set(value)?;
+        self.set.store(true, Ordering::Release);
+        Ok(())
+    }
+}

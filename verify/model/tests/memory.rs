@@ -1,0 +1,80 @@
+//! Live bytes before and after: nothing is left of keys whose flights have ended, however they ended.
+//!
+//! One test, because the bytes of a whole process are counted.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
+use verify_model::faithful::{CallOptions, Group, WhenAbandoned};
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static LIVE: AtomicI64 = AtomicI64::new(0);
+
+// SAFETY: every call is passed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+const KEYS: u32 = 20_000;
+
+/// Twenty thousand keys at the same time: a leader and a follower each, all of whom leave; every third is forgotten and
+/// every fifth aborted meanwhile.
+async fn come_and_go(group: &Group<u32, Vec<u8>, ()>) {
+    let mut calls = Vec::new();
+    for key in 0..KEYS {
+        for _ in 0..2 {
+            let group = group.clone();
+            let mut call = Box::pin(async move {
+                let load = |_| async {
+                    std::future::pending::<()>().await;
+                    Ok(vec![0; 1024])
+                };
+                drop(group.work_with(&key, CallOptions::default(), load).await);
+            });
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            calls.push(call);
+        }
+        if key % 3 == 0 {
+            group.forget(&key);
+        } else if key % 5 == 0 {
+            group.abort(&key);
+        }
+    }
+    drop(calls);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(group.in_flight(), 0);
+}
+
+#[test]
+fn twenty_thousand_cancelled_keys_leave_no_byte_behind() {
+    for policy in [WhenAbandoned::Abort, WhenAbandoned::Finish] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let group = Group::builder().when_abandoned(policy).deadline(Duration::from_millis(300)).build();
+            // The first time, the runtime and the tables grow to their usual size.
+            come_and_go(&group).await;
+            let before = LIVE.load(Ordering::SeqCst);
+            come_and_go(&group).await;
+            let left = LIVE.load(Ordering::SeqCst) - before;
+            assert!(left < i64::from(KEYS) / 100, "{left} bytes left of {KEYS} keys");
+            let empty = LIVE.load(Ordering::SeqCst);
+            drop(group);
+            let held = empty - LIVE.load(Ordering::SeqCst);
+            assert!(held < 16 * 1024, "an empty group holds {held} bytes");
+        });
+    }
+}

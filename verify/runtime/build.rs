@@ -1,0 +1,4 @@
+//! Plants the whole module.
+fn main() {
+    mutants::plant(&mutants::Part::Whole { shuttle: true });
+}
