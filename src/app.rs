@@ -45,7 +45,7 @@ impl App {
         };
         let (cache, store) = tokio::join!(cache, TemplateStore::open(store, Arc::clone(&metrics)));
         let service = TemplateService::new(config, cache, store, Arc::clone(&metrics));
-        let http = Http::new(service.clone(), metrics, config.max_in_flight, config.lab);
+        let http = Http::new(service.clone(), metrics, config);
         Ok(Self {
             service,
             http,

@@ -36,27 +36,40 @@ impl LocalCopy {
     /// Room for this many templates, which may be none; each may answer for `stale_for` after its TTL.
     pub fn new(entries: usize, stale_for: Duration) -> Self {
         let shelf = (entries > 0).then(|| Shelf::new(entries));
-        Self { shelf, stale_for, trusted_since: AtomicU64::new(0) }
+        Self {
+            shelf,
+            stale_for,
+            trusted_since: AtomicU64::new(0),
+        }
     }
 
     /// Keeps what is known of a template, unless something newer is known.
     pub fn keep(&self, id: TemplateId, entry: &Entry) -> Keeping {
-        let Some(shelf) = &self.shelf else { return Keeping::NoRoom };
+        let Some(shelf) = &self.shelf else {
+            return Keeping::NoRoom;
+        };
         let known = shelf.at(id);
         // What a hit brings is mostly what is kept already.
-        let kept = known.is_some_and(|known| known.is_newest() && known.entry.is_same(entry)) || shelf.put(id, entry);
-        if kept { Keeping::Kept } else { Keeping::Overtaken }
+        let kept = known.is_some_and(|known| known.is_newest() && known.entry.is_same(entry))
+            || shelf.put(id, entry);
+        if kept {
+            Keeping::Kept
+        } else {
+            Keeping::Overtaken
+        }
     }
 
     /// The copy whose TTL still lasts.
     pub fn fresh(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
-        self.newest(id).filter(|entry| entry.is_known(now) && entry.stored_at >= trusted_since)
+        self.newest(id)
+            .filter(|entry| entry.is_known(now) && entry.stored_at >= trusted_since)
     }
 
     /// What became known at that moment or later: a load that ended while its asker was still on the way.
     pub fn known_since(&self, id: TemplateId, moment: Moment) -> Option<Entry> {
-        self.newest(id).filter(|entry| entry.stored_at >= moment && entry.content != Content::Changed)
+        self.newest(id)
+            .filter(|entry| entry.stored_at >= moment && entry.content != Content::Changed)
     }
 
     /// Whether this template existed when it was last heard of. Without copies, nothing tells the one from the other.
@@ -68,13 +81,16 @@ impl LocalCopy {
     /// The copy that may still answer when nothing else can.
     pub fn last_known_good(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         let entry = self.at(id)?.entry;
-        let usable = matches!(entry.content, Content::Template(_)) && now < entry.expires_at.after(self.stale_for);
+        let usable = matches!(entry.content, Content::Template(_))
+            && now < entry.expires_at.after(self.stale_for);
         usable.then_some(entry)
     }
 
     /// Takes note that a template has changed to the version of this entry, and says whether that is news.
     pub fn overtake(&self, id: TemplateId, changed: &Entry) -> bool {
-        self.shelf.as_ref().is_none_or(|shelf| shelf.overtake(id, changed))
+        self.shelf
+            .as_ref()
+            .is_none_or(|shelf| shelf.overtake(id, changed))
     }
 
     /// Forgets what is known of a template, because it may have changed and nobody can say to what.
@@ -148,7 +164,10 @@ mod tests {
     #[test]
     fn that_a_template_is_absent_is_never_answered_past_its_ttl() {
         let local = LocalCopy::new(10, Duration::from_secs(60));
-        local.keep(id(), &Entry::new(State::Absent { version: 0 }, Moment(0), TTL));
+        local.keep(
+            id(),
+            &Entry::new(State::Absent { version: 0 }, Moment(0), TTL),
+        );
         assert!(local.fresh(id(), Moment(1)).is_some());
         assert!(local.last_known_good(id(), Moment(40_000)).is_none());
     }
@@ -177,7 +196,10 @@ mod tests {
         let local = LocalCopy::new(10, Duration::from_secs(60));
         local.keep(id(), &version(1, 0));
         assert!(local.overtake(id(), &Entry::changed(2, Moment(1), TTL)));
-        assert!(local.fresh(id(), Moment(2)).is_none() && local.last_known_good(id(), Moment(2)).is_some());
+        assert!(
+            local.fresh(id(), Moment(2)).is_none()
+                && local.last_known_good(id(), Moment(2)).is_some()
+        );
         assert_eq!(local.keep(id(), &version(1, 2)), Keeping::Overtaken);
         assert_eq!(local.keep(id(), &version(2, 2)), Keeping::Kept);
         assert!(local.fresh(id(), Moment(3)).is_some());
@@ -188,7 +210,10 @@ mod tests {
         let local = LocalCopy::new(10, Duration::from_secs(60));
         local.keep(id(), &version(1, 0));
         local.distrust(Moment(5));
-        assert!(local.fresh(id(), Moment(6)).is_none() && local.last_known_good(id(), Moment(6)).is_some());
+        assert!(
+            local.fresh(id(), Moment(6)).is_none()
+                && local.last_known_good(id(), Moment(6)).is_some()
+        );
         local.keep(id(), &version(1, 7));
         assert!(local.fresh(id(), Moment(8)).is_some());
     }

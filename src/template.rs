@@ -93,7 +93,9 @@ pub struct UpdatedAt(pub i64);
 impl UpdatedAt {
     /// The system clock's time.
     pub fn now() -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         Self(i64::try_from(since_epoch.as_secs()).unwrap_or(LAST_SECOND))
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use redis::Cmd;
 
+use super::entry::{Content, Entry};
 use crate::template::TemplateId;
 
 /// Commands that could not reach Redis: the latest one of each template, and not more than [`Debts::MOST`].
@@ -15,7 +16,29 @@ pub(super) struct Debts {
 
 struct Owed {
     command: Cmd,
+    version: Option<i64>,
     number: u64,
+}
+
+/// What a command tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The state at this version.
+    State(i64),
+    /// That there is a state of this version, which says less than the state itself.
+    Changed(i64),
+    /// That nothing is known.
+    Nothing,
+}
+
+impl Told {
+    /// The version of the entry that a fenced write carries.
+    pub(super) fn by(entry: &Entry) -> Self {
+        match entry.content {
+            Content::Changed => Self::Changed(entry.version),
+            Content::Template(_) | Content::Absent => Self::State(entry.version),
+        }
+    }
 }
 
 /// One debt, to be settled with [`Debts::settle`] when it was paid.
@@ -28,28 +51,56 @@ pub(super) struct Debt {
 impl Debts {
     const MOST: usize = 10_000;
 
-    /// Keeps a command for later, in the place of an earlier one; false if there is no room.
-    pub(super) fn owe(&self, id: TemplateId, command: Cmd) -> bool {
+    /// Keeps a command for later, in the place of an earlier one that tells no more; false if there is no room.
+    pub(super) fn owe(&self, id: TemplateId, told: Told, command: Cmd) -> bool {
         let mut owed = self.owed.lock();
+        let version = owed.get(&id).and_then(|owed| owed.version);
+        if matches!(told, Told::Changed(changed) if version.is_some_and(|version| version >= changed))
+        {
+            return true;
+        }
         if owed.len() >= Self::MOST && !owed.contains_key(&id) {
             return false;
         }
         let number = fastrand::u64(..);
-        owed.insert(id, Owed { command, number });
+        let version = match told {
+            Told::State(version) => Some(version),
+            Told::Changed(_) | Told::Nothing => None,
+        };
+        owed.insert(
+            id,
+            Owed {
+                command,
+                version,
+                number,
+            },
+        );
         true
     }
 
     /// One of the debts.
     pub(super) fn any(&self) -> Option<Debt> {
         let owed = self.owed.lock();
-        let (id, Owed { command, number }) = owed.iter().next()?;
-        Some(Debt { id: *id, number: *number, command: command.clone() })
+        let (
+            id,
+            Owed {
+                command, number, ..
+            },
+        ) = owed.iter().next()?;
+        Some(Debt {
+            id: *id,
+            number: *number,
+            command: command.clone(),
+        })
     }
 
     /// Strikes a debt out, unless a later one has taken its place meanwhile.
     pub(super) fn settle(&self, debt: &Debt) {
         let mut owed = self.owed.lock();
-        if owed.get(&debt.id).is_some_and(|owed| owed.number == debt.number) {
+        if owed
+            .get(&debt.id)
+            .is_some_and(|owed| owed.number == debt.number)
+        {
             owed.remove(&debt.id);
         }
     }
@@ -72,12 +123,15 @@ mod tests {
     #[test]
     fn a_later_debt_takes_the_place_of_an_earlier_one_and_outlives_its_settling() {
         let debts = Debts::default();
-        debts.owe(id(1), redis::cmd("A"));
+        debts.owe(id(1), Told::State(1), redis::cmd("A"));
         let first = debts.any().unwrap();
-        debts.owe(id(1), redis::cmd("B"));
+        debts.owe(id(1), Told::Nothing, redis::cmd("B"));
         debts.settle(&first);
         let second = debts.any().unwrap();
-        assert_eq!(second.command.get_packed_command(), redis::cmd("B").get_packed_command());
+        assert_eq!(
+            second.command.get_packed_command(),
+            redis::cmd("B").get_packed_command()
+        );
         debts.settle(&second);
         assert!(debts.any().is_none() && debts.if_none(|| ()).is_some());
     }
@@ -86,8 +140,22 @@ mod tests {
     fn there_is_room_for_so_many_and_no_more() {
         let debts = Debts::default();
         for number in 1..=Debts::MOST as i64 {
-            assert!(debts.owe(id(number), redis::cmd("A")));
+            assert!(debts.owe(id(number), Told::State(1), redis::cmd("A")));
         }
-        assert!(debts.owe(id(1), redis::cmd("B")) && !debts.owe(id(20_000), redis::cmd("A")));
+        assert!(
+            debts.owe(id(1), Told::Nothing, redis::cmd("B"))
+                && !debts.owe(id(20_000), Told::State(1), redis::cmd("A"))
+        );
+    }
+
+    #[test]
+    fn a_state_is_not_forgotten_for_the_news_of_it() {
+        let debts = Debts::default();
+        debts.owe(id(1), Told::State(2), redis::cmd("A"));
+        for (told, expected) in [(Told::Changed(2), "A"), (Told::Changed(3), "B")] {
+            assert!(debts.owe(id(1), told, redis::cmd("B")));
+            let owed = debts.any().unwrap().command.get_packed_command();
+            assert_eq!(owed, redis::cmd(expected).get_packed_command(), "{told:?}");
+        }
     }
 }

@@ -68,12 +68,22 @@ impl Entry {
             State::Present(template) => Content::Template(template.to_json().into()),
             State::Absent { .. } => Content::Absent,
         };
-        Self { version, content, stored_at: now, expires_at: now.after(ttl) }
+        Self {
+            version,
+            content,
+            stored_at: now,
+            expires_at: now.after(ttl),
+        }
     }
 
     /// That a template has changed to this version, for as long as a load of something older may be under way.
     pub fn changed(version: i64, now: Moment, longest_load: Duration) -> Self {
-        Self { version, content: Content::Changed, stored_at: now, expires_at: now.after(longest_load) }
+        Self {
+            version,
+            content: Content::Changed,
+            stored_at: now,
+            expires_at: now.after(longest_load),
+        }
     }
 
     /// Whether its TTL still lasts.
@@ -112,7 +122,11 @@ mod tests {
     use super::*;
 
     fn absent(stored_at: u64, ttl_ms: u64) -> Entry {
-        Entry::new(State::Absent { version: 0 }, Moment(stored_at), Duration::from_millis(ttl_ms))
+        Entry::new(
+            State::Absent { version: 0 },
+            Moment(stored_at),
+            Duration::from_millis(ttl_ms),
+        )
     }
 
     #[test]

@@ -24,10 +24,18 @@ return 1";
 pub(super) fn write(id: TemplateId, entry: &Entry) -> Cmd {
     let left = entry.expires_at.since(Moment::now()).as_millis().max(1);
     // That something has changed to a version says less than that version itself.
-    let yields_to_same = if entry.content == Content::Changed { "1" } else { "0" };
+    let yields_to_same = if entry.content == Content::Changed {
+        "1"
+    } else {
+        "0"
+    };
     let mut command = Cmd::with_capacity(7, 1024);
     command.arg("EVAL").arg(WRITE).arg(1).arg(key(id));
-    command.arg(payload::encode(id, entry)).arg(entry.version).arg(left as u64).arg(yields_to_same);
+    command
+        .arg(payload::encode(id, entry))
+        .arg(entry.version)
+        .arg(left as u64)
+        .arg(yields_to_same);
     command
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Lookup, Stored};
 use super::entry::{Entry, Moment};
 use super::shelf::{Kept, Shelf};
+use super::{Lookup, Stored};
 use crate::template::TemplateId;
 
 /// Answers inside this process.
@@ -21,13 +21,17 @@ const ENTRIES: usize = 64 * 1024;
 impl MemoryCache {
     /// Empty.
     pub fn new() -> Self {
-        Self { shelf: Shelf::new(ENTRIES), trusted_since: AtomicU64::new(0) }
+        Self {
+            shelf: Shelf::new(ENTRIES),
+            trusted_since: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
         let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
-        let usable =
-            |kept: &Kept| kept.is_newest() && kept.entry.is_known(now) && kept.entry.stored_at >= trusted_since;
+        let usable = |kept: &Kept| {
+            kept.is_newest() && kept.entry.is_known(now) && kept.entry.stored_at >= trusted_since
+        };
         match self.shelf.at(id) {
             Some(kept) if usable(&kept) => Lookup::Hit(kept.entry),
             _ => Lookup::Miss,
@@ -35,7 +39,11 @@ impl MemoryCache {
     }
 
     pub(super) fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
-        if self.shelf.put(id, entry) { Stored::Yes } else { Stored::Overtaken }
+        if self.shelf.put(id, entry) {
+            Stored::Yes
+        } else {
+            Stored::Overtaken
+        }
     }
 
     pub(super) fn overtake(&self, id: TemplateId, changed: &Entry) {

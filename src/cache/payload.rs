@@ -28,10 +28,19 @@ pub(super) fn encode(id: TemplateId, entry: &Entry) -> Vec<u8> {
         Content::Absent => ('a', &[]),
         Content::Changed => ('c', &[]),
     };
-    let Entry { version, stored_at, expires_at, .. } = entry;
+    let Entry {
+        version,
+        stored_at,
+        expires_at,
+        ..
+    } = entry;
     let mut bytes = Vec::with_capacity(96 + json.len());
     bytes.extend_from_slice(&[0; HEAD]);
-    let written = writeln!(bytes, "{id} {version} {kind} {} {}", stored_at.0, expires_at.0);
+    let written = writeln!(
+        bytes,
+        "{id} {version} {kind} {} {}",
+        stored_at.0, expires_at.0
+    );
     debug_assert!(written.is_ok(), "a Vec takes every byte");
     bytes.extend_from_slice(json);
     let checksum = crc32fast::hash(&bytes[HEAD..]);
@@ -51,7 +60,11 @@ pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
     let line_end = rest.iter().position(|byte| *byte == b'\n')?;
     let mut fields = str::from_utf8(&rest[..line_end]).ok()?.split(' ');
     let named = TemplateId::parse(fields.next()?)?;
-    let version = fields.next()?.parse().ok().filter(|version| *version >= 0)?;
+    let version = fields
+        .next()?
+        .parse()
+        .ok()
+        .filter(|version| *version >= 0)?;
     let kind = fields.next()?;
     let mut moment = || Some(Moment(fields.next()?.parse().ok()?));
     let (stored_at, expires_at) = (moment()?, moment()?);
@@ -63,7 +76,12 @@ pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
         _ => return None,
     };
     let ours = named == id && fields.next().is_none();
-    ours.then_some(Entry { version, content, stored_at, expires_at })
+    ours.then_some(Entry {
+        version,
+        content,
+        stored_at,
+        expires_at,
+    })
 }
 
 #[cfg(test)]
@@ -84,7 +102,11 @@ mod tests {
             updated_at: UpdatedAt(0),
             version: 3,
         };
-        Entry::new(State::Present(template), Moment(1_000), Duration::from_secs(30))
+        Entry::new(
+            State::Present(template),
+            Moment(1_000),
+            Duration::from_secs(30),
+        )
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use redis::io::tcp::TcpSettings;
 use redis::{Client, IntoConnectionInfo, Value};
 
+use super::debts::Told;
 use super::entry::{Entry, Moment};
 use super::slot::{Failure, Slot};
 use super::{Lookup, Stored, fence, payload};
@@ -62,7 +63,12 @@ impl RedisCache {
             longest_ttl,
         } = options;
         let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
-        Self { slot, longest_ttl, trusted_since: AtomicU64::new(0), metrics }
+        Self {
+            slot,
+            longest_ttl,
+            trusted_since: AtomicU64::new(0),
+            metrics,
+        }
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -75,7 +81,9 @@ impl RedisCache {
             Ok(Value::BulkString(bytes)) => self.read(id, bytes.into(), now).await,
             // Something of another type is stored there: an answer, and none of ours.
             Ok(_) => self.corrupt(id).await,
-            Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => self.corrupt(id).await,
+            Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => {
+                self.corrupt(id).await
+            }
             Err(failure) => {
                 self.count(Operation::Get, &failure);
                 Lookup::Unanswered
@@ -84,7 +92,9 @@ impl RedisCache {
     }
 
     async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment) -> Lookup {
-        let Some(mut entry) = payload::decode(id, &bytes) else { return self.corrupt(id).await };
+        let Some(mut entry) = payload::decode(id, &bytes) else {
+            return self.corrupt(id).await;
+        };
         entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
         let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
         if entry.is_known(now) && entry.stored_at >= trusted_since {
@@ -96,7 +106,10 @@ impl RedisCache {
 
     /// What is not ours is removed, so that nothing in it keeps a fill from being stored.
     async fn corrupt(&self, id: TemplateId) -> Lookup {
-        self.metrics.cache_errors.of((Operation::Get, Reason::Corrupt)).inc();
+        self.metrics
+            .cache_errors
+            .of((Operation::Get, Reason::Corrupt))
+            .inc();
         if let Err(failure) = self.slot.call(&fence::remove(id)).await {
             self.count(Operation::Del, &failure);
         }
@@ -118,10 +131,12 @@ impl RedisCache {
     /// writes, or too much is owed to it, nothing that it has is believed any more.
     pub(super) async fn announce(&self, id: TemplateId, entry: &Entry) {
         let command = fence::write(id, entry);
-        let Err(failure) = self.slot.call(&command).await else { return };
+        let Err(failure) = self.slot.call(&command).await else {
+            return;
+        };
         self.count(Operation::Set, &failure);
         let told = match failure {
-            Failure::Timeout | Failure::Unavailable => self.slot.owe(id, command),
+            Failure::Timeout | Failure::Unavailable => self.slot.owe(id, Told::by(entry), command),
             Failure::Server(_) => false,
         };
         if !told {
@@ -132,19 +147,25 @@ impl RedisCache {
     /// Removes what may have changed, nobody can say to what.
     pub(super) async fn forget(&self, id: TemplateId) {
         let command = fence::remove(id);
-        let Err(failure) = self.slot.call(&command).await else { return };
+        let Err(failure) = self.slot.call(&command).await else {
+            return;
+        };
         self.count(Operation::Del, &failure);
-        if matches!(failure, Failure::Server(_)) || !self.slot.owe(id, command) {
+        if matches!(failure, Failure::Server(_)) || !self.slot.owe(id, Told::Nothing, command) {
             self.distrust(Moment::now());
         }
     }
 
     pub(super) fn distrust(&self, now: Moment) {
-        self.trusted_since.store(now.after(TIE).0, Ordering::Relaxed);
+        self.trusted_since
+            .store(now.after(TIE).0, Ordering::Relaxed);
     }
 
     fn count(&self, operation: Operation, failure: &Failure) {
-        self.metrics.cache_errors.of((operation, failure.reason())).inc();
+        self.metrics
+            .cache_errors
+            .of((operation, failure.reason()))
+            .inc();
     }
 }
 

@@ -72,12 +72,20 @@ impl Shelf {
     pub fn put(&self, id: TemplateId, entry: &Entry) -> bool {
         let _replacing = self.replacing(id).lock();
         let known = self.at(id);
-        let newest = known.as_ref().is_none_or(|known| known.at_least <= entry.version);
+        let newest = known
+            .as_ref()
+            .is_none_or(|known| known.at_least <= entry.version);
         let same = known.is_some_and(|known| {
             known.entry.version == entry.version && known.entry.stored_at >= entry.stored_at
         });
         if newest && !same {
-            self.insert(id, Kept { entry: entry.clone(), at_least: entry.version });
+            self.insert(
+                id,
+                Kept {
+                    entry: entry.clone(),
+                    at_least: entry.version,
+                },
+            );
         }
         newest
     }
@@ -86,10 +94,18 @@ impl Shelf {
     pub fn overtake(&self, id: TemplateId, changed: &Entry) -> bool {
         let _replacing = self.replacing(id).lock();
         let known = self.at(id);
-        let news = known.as_ref().is_none_or(|known| known.at_least < changed.version);
+        let news = known
+            .as_ref()
+            .is_none_or(|known| known.at_least < changed.version);
         if news {
             let entry = known.map_or_else(|| changed.clone(), |known| known.entry);
-            self.insert(id, Kept { entry, at_least: changed.version });
+            self.insert(
+                id,
+                Kept {
+                    entry,
+                    at_least: changed.version,
+                },
+            );
         }
         news
     }
@@ -133,7 +149,12 @@ mod tests {
 
     fn template(number: i64, version: i64, name_bytes: usize) -> Entry {
         let name = "x".repeat(name_bytes);
-        let row = Template { id: id(number), name, updated_at: UpdatedAt(0), version };
+        let row = Template {
+            id: id(number),
+            name,
+            updated_at: UpdatedAt(0),
+            version,
+        };
         Entry::new(State::Present(row), Moment(0), Duration::from_secs(1))
     }
 
@@ -150,7 +171,12 @@ mod tests {
         let shelf = Shelf::new(100);
         (1..=50).for_each(|number| assert!(shelf.put(id(number), &template(number, 1, 10))));
         (1_000..20_000).for_each(|number| assert!(shelf.put(id(number), &absent(0))));
-        assert_eq!((1..=50).filter(|number| shelf.at(id(*number)).is_some()).count(), 50);
+        assert_eq!(
+            (1..=50)
+                .filter(|number| shelf.at(id(*number)).is_some())
+                .count(),
+            50
+        );
         assert!(shelf.others.len() <= 100);
     }
 
@@ -159,7 +185,8 @@ mod tests {
         let shelf = Shelf::new(100);
         (1..=1_000).for_each(|number| assert!(shelf.put(id(number), &template(number, 1, 10))));
         assert!(shelf.templates.len() <= 100);
-        (1..=1_000).for_each(|number| assert!(shelf.put(id(number), &template(number, 2, 10 * 1024))));
+        (1..=1_000)
+            .for_each(|number| assert!(shelf.put(id(number), &template(number, 2, 10 * 1024))));
         assert!(shelf.templates.len() <= 10);
     }
 

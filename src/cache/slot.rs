@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::debts::Debts;
+use super::debts::{Debts, Told};
 use super::silence::Silence;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Origin;
@@ -84,8 +84,8 @@ impl Slot {
 
     /// Keeps a command that could not reach the server, and has it sent before anything else: the connection in use is
     /// given up, and the next one is installed once the debts are paid. False if there is no room for another debt.
-    pub(super) fn owe(&self, id: TemplateId, command: Cmd) -> bool {
-        let owed = self.shared.debts.owe(id, command);
+    pub(super) fn owe(&self, id: TemplateId, told: Told, command: Cmd) -> bool {
+        let owed = self.shared.debts.owe(id, told, command);
         if let Some(connection) = self.shared.installed.load_full() {
             self.shared.uninstall(&connection, "it missed a change");
         }
@@ -145,12 +145,20 @@ impl Shared {
     async fn install(&self, mut commands: MultiplexedConnection) -> Result<(), &'static str> {
         loop {
             while let Some(debt) = self.debts.any() {
-                let paid = timeout(self.timeout, debt.command.query_async::<Value>(&mut commands)).await;
-                paid.map_err(|_| NO_ANSWER)?.map_err(|error| reason(&error))?;
+                let paid = timeout(
+                    self.timeout,
+                    debt.command.query_async::<Value>(&mut commands),
+                )
+                .await;
+                paid.map_err(|_| NO_ANSWER)?
+                    .map_err(|error| reason(&error))?;
                 self.debts.settle(&debt);
                 self.metrics.invalidations.of(Origin::Replayed).inc();
             }
-            let connection = Connection { commands: commands.clone(), silence: Silence::default() };
+            let connection = Connection {
+                commands: commands.clone(),
+                silence: Silence::default(),
+            };
             let install = || self.installed.store(Some(Arc::new(connection)));
             if self.debts.if_none(install).is_some() {
                 break;

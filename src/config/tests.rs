@@ -95,7 +95,9 @@ fn the_value_of_a_secret_is_never_shown() {
     );
     let token = [("ADMIN_TOKEN", "a:hunter2")];
     assert!(!format!("{:?}", config(&token).unwrap()).contains(secret));
-    let Command::Print(printed) = run(&["--print-config"], &token).unwrap() else { panic!("no print") };
+    let Command::Print(printed) = run(&["--print-config"], &token).unwrap() else {
+        panic!("no print")
+    };
     assert!(!printed.contains(secret) && printed.contains("ADMIN_TOKEN=***"));
     let Command::Print(printed) = run(&["--print-config"], &urls).unwrap() else {
         panic!("no print")

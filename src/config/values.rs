@@ -30,11 +30,17 @@ enum Kind {
 
 impl Secret {
     pub(super) fn address(text: String) -> Self {
-        Self { text, kind: Kind::Address }
+        Self {
+            text,
+            kind: Kind::Address,
+        }
     }
 
     pub(super) fn token(text: String) -> Self {
-        Self { text, kind: Kind::Token }
+        Self {
+            text,
+            kind: Kind::Token,
+        }
     }
 
     /// The text itself, for the one who needs it.
@@ -43,7 +49,9 @@ impl Secret {
     }
 
     fn without_password(&self) -> Option<Url> {
-        let mut url = Url::parse(&self.text).ok().filter(|_| self.kind == Kind::Address)?;
+        let mut url = Url::parse(&self.text)
+            .ok()
+            .filter(|_| self.kind == Kind::Address)?;
         if url.password().is_some() {
             url.set_password(Some(HIDDEN)).ok()?;
         }
@@ -199,7 +207,9 @@ impl<'a> Reader<'a> {
 
     /// A text that is nobody's business, or none.
     pub(super) fn token(&mut self, variable: &'static str) -> Option<Secret> {
-        self.sources.text(variable, &mut self.problems).map(Secret::token)
+        self.sources
+            .text(variable, &mut self.problems)
+            .map(Secret::token)
     }
 
     fn text(&mut self, variable: &'static str, default: &str) -> String {

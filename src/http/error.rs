@@ -105,9 +105,12 @@ impl HttpError {
                 "Precondition failed",
                 "the template is not in a state that If-Match names; read it again",
             ),
-            Self::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", "the body is longer than 16 KiB")
-            }
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "Too large",
+                "the body is longer than 16 KiB",
+            ),
             Self::Shed(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::HeaderValue;
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::cache::entry::Content;
+use crate::config::{Config, Secret};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ShedReason, Source};
 use crate::service::TemplateService;
@@ -46,22 +47,18 @@ struct Shared {
 }
 
 impl Http {
-    /// Serves this service's templates, at most `max_in_flight` at once; the page too with `lab`.
-    pub fn new(
-        service: TemplateService,
-        metrics: Arc<Metrics>,
-        max_in_flight: usize,
-        lab: bool,
-    ) -> Self {
-        let admission = Semaphore::new(max_in_flight);
+    /// Serves this service's templates, and whatever else the settings ask for.
+    pub fn new(service: TemplateService, metrics: Arc<Metrics>, config: &Config) -> Self {
+        let shared = Shared {
+            service,
+            metrics,
+            admission: Semaphore::new(config.max_in_flight),
+            draining: AtomicBool::new(false),
+            admin_token: config.admin_token.clone(),
+            lab: config.lab,
+        };
         Self {
-            shared: Arc::new(Shared {
-                service,
-                metrics,
-                admission,
-                draining: AtomicBool::new(false),
-                lab,
-            }),
+            shared: Arc::new(shared),
         }
     }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH,
+};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -49,7 +51,11 @@ async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, H
     let writes = matches!(head.method, Method::PUT | Method::DELETE);
     let Some(token) = &shared.admin_token else {
         // To a writer without a token that could be right, there is nothing to write to.
-        return Err(if writes { HttpError::NotFound } else { HttpError::MethodNotAllowed { writes: false } });
+        return Err(if writes {
+            HttpError::NotFound
+        } else {
+            HttpError::MethodNotAllowed { writes: false }
+        });
     };
     if !writes {
         return Err(HttpError::MethodNotAllowed { writes: true });
@@ -58,10 +64,16 @@ async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, H
     let id = query::template_id(head.uri.query())?;
     let condition = condition(id, &head.headers)?;
     let change = match head.method {
-        Method::PUT => Change::Put { name: read_name(&head.headers, body).await?, condition },
+        Method::PUT => Change::Put {
+            name: read_name(&head.headers, body).await?,
+            condition,
+        },
         _ => Change::Delete { condition },
     };
-    let _admitted = shared.admission.try_acquire().map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
+    let _admitted = shared
+        .admission
+        .try_acquire()
+        .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
     Ok(match shared.service.change(id, change).await? {
         Known::Present(template) => {
             let etag = HeaderValue::try_from(headers::etag(id, template.version));
@@ -78,9 +90,15 @@ async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, H
 
 /// Compares in a time that does not tell how much of the token was right.
 fn authorize(token: &str, headers: &HeaderMap) -> Result<(), HttpError> {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().split_at_checked(SCHEME.len()));
+    let given = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.as_bytes().split_at_checked(SCHEME.len()));
     match given {
-        Some((scheme, given)) if scheme.eq_ignore_ascii_case(SCHEME) && given.ct_eq(token.as_bytes()).into() => Ok(()),
+        Some((scheme, given))
+            if scheme.eq_ignore_ascii_case(SCHEME) && given.ct_eq(token.as_bytes()).into() =>
+        {
+            Ok(())
+        }
         _ => Err(HttpError::Unauthorized),
     }
 }
@@ -95,7 +113,9 @@ fn condition(id: TemplateId, headers: &HeaderMap) -> Result<Condition, HttpError
         return Ok(Condition::None);
     }
     for value in given {
-        let value = value.to_str().map_err(|_| HttpError::BadRequest("If-Match must be a list of entity tags, or *"))?;
+        let value = value
+            .to_str()
+            .map_err(|_| HttpError::BadRequest("If-Match must be a list of entity tags, or *"))?;
         for tag in value.split(',').map(str::trim) {
             match tag {
                 "*" => return Ok(Condition::Exists),
@@ -108,16 +128,21 @@ fn condition(id: TemplateId, headers: &HeaderMap) -> Result<Condition, HttpError
 
 async fn read_name(headers: &HeaderMap, body: Body) -> Result<String, HttpError> {
     let body = read_body(headers, body).await?;
-    let NewTemplate { name } = serde_json::from_slice(&body)
-        .map_err(|_| HttpError::BadRequest("the body must be JSON of the form {\"name\": \"...\"}"))?;
+    let NewTemplate { name } = serde_json::from_slice(&body).map_err(|_| {
+        HttpError::BadRequest("the body must be JSON of the form {\"name\": \"...\"}")
+    })?;
     if name.trim().is_empty() || name.contains('\0') {
-        return Err(HttpError::BadRequest("the name must not be empty, and must not contain a NUL"));
+        return Err(HttpError::BadRequest(
+            "the name must not be empty, and must not contain a NUL",
+        ));
     }
     Ok(name)
 }
 
 async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > LONGEST_BODY as u64) {
         return Err(HttpError::TooLarge);
     }
@@ -132,5 +157,6 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> 
 
 /// Reading stops one byte behind the limit.
 fn is_too_long(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+    std::error::Error::source(error)
+        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::TemplateService;
 use super::answer::Refusal;
 use super::load::{Loader, load_refusal};
-use super::TemplateService;
 use crate::cache::entry::{Entry, Moment};
 use crate::metrics::labels::Origin;
 use crate::store::{Change, ChangeError, Condition, Notice};
@@ -33,7 +33,9 @@ impl TemplateService {
     pub async fn change(&self, id: TemplateId, change: Change) -> Result<State, ChangeRefusal> {
         let loader = Arc::clone(&self.loader);
         let change = tokio::spawn(async move { loader.change(id, &change).await });
-        change.await.unwrap_or(Err(ChangeRefusal::Refused(Refusal::Failed)))
+        change
+            .await
+            .unwrap_or(Err(ChangeRefusal::Refused(Refusal::Failed)))
     }
 }
 
@@ -41,7 +43,12 @@ impl Loader {
     async fn change(&self, id: TemplateId, change: &Change) -> Result<State, ChangeRefusal> {
         match self.store.change(id, change).await {
             Ok(Some(state)) => {
-                self.announce(id, &self.entry(state.clone(), Duration::ZERO), Origin::Local).await;
+                self.announce(
+                    id,
+                    &self.entry(state.clone(), Duration::ZERO),
+                    Origin::Local,
+                )
+                .await;
                 Ok(state)
             }
             Ok(None) if *change.condition() == Condition::None => Err(ChangeRefusal::NotFound),
@@ -92,7 +99,9 @@ impl Loader {
 /// Hears what the database tells of changes, for as long as there is somebody to tell.
 pub(super) async fn listen(loader: Weak<Loader>, mut notices: mpsc::Receiver<Notice>) {
     while let Some(notice) = notices.recv().await {
-        let Some(loader) = loader.upgrade() else { return };
+        let Some(loader) = loader.upgrade() else {
+            return;
+        };
         loader.hear(notice).await;
     }
 }

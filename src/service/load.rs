@@ -154,13 +154,25 @@ impl Loader {
         id: TemplateId,
         is_current: impl Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
-        let hope = if self.local.may_exist(id) { Hope::Known } else { Hope::Speculative };
+        let hope = if self.local.may_exist(id) {
+            Hope::Known
+        } else {
+            Hope::Speculative
+        };
         let began = Instant::now();
         let state = self.store.load(id, hope).await?;
         let took = began.elapsed();
         let entry = self.entry(state, took);
-        let stored = if is_current() { self.fill(id, &entry).await } else { self.prevented() };
-        Ok(Loaded { entry, stored, database: Some(took) })
+        let stored = if is_current() {
+            self.fill(id, &entry).await
+        } else {
+            self.prevented()
+        };
+        Ok(Loaded {
+            entry,
+            stored,
+            database: Some(took),
+        })
     }
 
     /// What the database has just said after taking this long. The TTL counts from when the question was put: the row
@@ -170,7 +182,9 @@ impl Loader {
             State::Present(_) => self.cache_ttl,
             State::Absent { .. } => self.negative_ttl,
         };
-        let ttl = ttl.mul_f64(1.0 - self.cache_ttl_jitter * fastrand::f64()).saturating_sub(took);
+        let ttl = ttl
+            .mul_f64(1.0 - self.cache_ttl_jitter * fastrand::f64())
+            .saturating_sub(took);
         Entry::new(state, Moment::now(), ttl)
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
 use super::change::Change;
@@ -75,17 +75,18 @@ impl Engine {
 macro_rules! change_query {
     ($id:expr, $change:expr, $version:expr) => {
         match ($change, $version) {
-            (Change::Put { name, .. }, None) => {
-                sqlx::query_as(PUT).bind($id.number()).bind(name.clone()).bind(UpdatedAt::now().0)
-            }
+            (Change::Put { name, .. }, None) => sqlx::query_as(PUT)
+                .bind($id.number())
+                .bind(name.clone())
+                .bind(UpdatedAt::now().0),
             (Change::Put { name, .. }, Some(version)) => sqlx::query_as(REPLACE)
                 .bind($id.number())
                 .bind(name.clone())
                 .bind(UpdatedAt::now().0)
                 .bind(version),
-            (Change::Delete { .. }, version) => {
-                sqlx::query_as(DELETE).bind($id.number()).bind(version.unwrap_or(ANY_VERSION))
-            }
+            (Change::Delete { .. }, version) => sqlx::query_as(DELETE)
+                .bind($id.number())
+                .bind(version.unwrap_or(ANY_VERSION)),
         }
     };
 }
@@ -97,19 +98,39 @@ impl Connection {
     pub(super) async fn find(&mut self, id: TemplateId) -> Result<State, sqlx::Error> {
         let row: Option<Row> = match self {
             Self::Postgres(connection) => {
-                sqlx::query_as(FIND).bind(id.number()).fetch_optional(connection).await?
+                sqlx::query_as(FIND)
+                    .bind(id.number())
+                    .fetch_optional(connection)
+                    .await?
             }
-            Self::Sqlite(connection) => sqlx::query_as(FIND).bind(id.number()).fetch_optional(connection).await?,
+            Self::Sqlite(connection) => {
+                sqlx::query_as(FIND)
+                    .bind(id.number())
+                    .fetch_optional(connection)
+                    .await?
+            }
         };
         Ok(row.map_or(State::Absent { version: 0 }, |row| state(id, row)))
     }
 
     /// Makes one change, and says what there is afterwards; none if there was nothing that it could be made to.
-    pub(super) async fn change(&mut self, id: TemplateId, change: &Change) -> Result<Option<State>, sqlx::Error> {
+    pub(super) async fn change(
+        &mut self,
+        id: TemplateId,
+        change: &Change,
+    ) -> Result<Option<State>, sqlx::Error> {
         for version in change.versions() {
             let row: Option<Row> = match self {
-                Self::Postgres(connection) => change_query!(id, change, version).fetch_optional(connection).await?,
-                Self::Sqlite(connection) => change_query!(id, change, version).fetch_optional(connection).await?,
+                Self::Postgres(connection) => {
+                    change_query!(id, change, version)
+                        .fetch_optional(connection)
+                        .await?
+                }
+                Self::Sqlite(connection) => {
+                    change_query!(id, change, version)
+                        .fetch_optional(connection)
+                        .await?
+                }
             };
             if let Some(row) = row {
                 return Ok(Some(state(id, row)));
@@ -148,16 +169,29 @@ impl Connection {
 }
 
 /// Migrations numbered in their order.
-pub(super) fn migrator(migrations: impl IntoIterator<Item = (&'static str, &'static str)>) -> Migrator {
+pub(super) fn migrator(
+    migrations: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> Migrator {
     let numbered = (1..).zip(migrations).map(|(number, (name, sql))| {
-        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        Migration::new(
+            number,
+            name.into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
     });
     Migrator::with_migrations(numbered.collect())
 }
 
 fn state(id: TemplateId, (name, version, updated_at): Row) -> State {
     match name {
-        Some(name) => State::Present(Template { id, name, updated_at: UpdatedAt(updated_at), version }),
+        Some(name) => State::Present(Template {
+            id,
+            name,
+            updated_at: UpdatedAt(updated_at),
+            version,
+        }),
         None => State::Absent { version },
     }
 }

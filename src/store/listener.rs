@@ -35,9 +35,14 @@ pub(super) async fn listen(options: PgConnectOptions, notices: Sender<Notice>) {
 
 async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<(), sqlx::Error> {
     let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    let session = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options.clone());
+    let session = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PATIENCE)
+        .connect_lazy_with(options.clone());
     let mut listener = PgListener::connect_with(&session).await?;
-    timeout(PATIENCE, listener.listen(CHANNEL)).await.map_err(silent)??;
+    timeout(PATIENCE, listener.listen(CHANNEL))
+        .await
+        .map_err(silent)??;
     let mut notice = Some(Notice::Gap);
     loop {
         if let Some(notice) = notice.take()
@@ -51,7 +56,9 @@ async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<()
                 None => return Ok(()),
             },
             Err(_) => {
-                timeout(PATIENCE, listener.execute("SELECT 1")).await.map_err(silent)??;
+                timeout(PATIENCE, listener.execute("SELECT 1"))
+                    .await
+                    .map_err(silent)??;
             }
         }
     }
@@ -64,5 +71,8 @@ fn understand(heard: &PgNotification) -> Option<Notice> {
         return Some(Notice::AllChanged);
     }
     let (id, version) = text.split_once(' ')?;
-    Some(Notice::Changed { id: TemplateId::parse(id)?, version: version.parse().ok()? })
+    Some(Notice::Changed {
+        id: TemplateId::parse(id)?,
+        version: version.parse().ok()?,
+    })
 }

@@ -114,7 +114,11 @@ impl TemplateStore {
             options,
         });
         let keeper = keeper::start(&shared).await;
-        Self { shared, keeper, listener: None }
+        Self {
+            shared,
+            keeper,
+            listener: None,
+        }
     }
 
     /// Asks the database for a template: waits for a slot, then for the query, both bounded.
@@ -123,7 +127,11 @@ impl TemplateStore {
     }
 
     /// Makes a change and says what there is afterwards; none if there was nothing that it could be made to.
-    pub async fn change(&self, id: TemplateId, change: &Change) -> Result<Option<State>, ChangeError> {
+    pub async fn change(
+        &self,
+        id: TemplateId,
+        change: &Change,
+    ) -> Result<Option<State>, ChangeError> {
         self.shared.change(id, change).await
     }
 
@@ -131,7 +139,8 @@ impl TemplateStore {
     pub fn notices(&mut self) -> mpsc::Receiver<Notice> {
         let (sender, notices) = mpsc::channel(NOTICES);
         if let Engine::Postgres(options) = &self.shared.options.engine {
-            self.listener = Some(tokio::spawn(listener::listen((**options).clone(), sender)).abort_handle());
+            self.listener =
+                Some(tokio::spawn(listener::listen((**options).clone(), sender)).abort_handle());
         }
         notices
     }
@@ -188,7 +197,9 @@ impl Shared {
         let slot = self.slot(Hope::Known).await?;
         self.health.check()?;
         let _in_flight = GaugeGuard::raise(&self.metrics.db_queries_in_flight);
-        let ping = timeout(self.options.timeout, self.ping(&slot)).await.map_err(|_| LoadError::TimedOut)?;
+        let ping = timeout(self.options.timeout, self.ping(&slot))
+            .await
+            .map_err(|_| LoadError::TimedOut)?;
         let mut live = ping.map_err(|error| self.failed(&error))?;
         match timeout(self.options.timeout, live.connection.change(id, change)).await {
             Ok(Ok(state)) => {
@@ -215,12 +226,7 @@ impl Shared {
 
     /// Runs the query on a connection of this slot. Dropped half-way, or ended by anything but an answer, the
     /// connection is closed with it: what the server still sends belongs to nobody.
-    async fn query(
-        &self,
-        slot: Slot<'_>,
-        id: TemplateId,
-        hope: Hope,
-    ) -> Result<State, LoadError> {
+    async fn query(&self, slot: Slot<'_>, id: TemplateId, hope: Hope) -> Result<State, LoadError> {
         if let Some(mut live) = slot.idle() {
             match self.send(&mut live, id).await {
                 Ok(row) => {

@@ -3,9 +3,9 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::ConnectOptions as _;
 
 use super::connection::migrator;
 
@@ -38,7 +38,13 @@ pub(super) fn options(
 /// The schema and the seed rows. Replicas that start together take turns, by an advisory lock.
 pub(super) fn migrations() -> Migrator {
     migrator([
-        ("templates", include_str!("../../migrations/postgres/0001_templates.sql")),
-        ("changes", include_str!("../../migrations/postgres/0002_changes.sql")),
+        (
+            "templates",
+            include_str!("../../migrations/postgres/0001_templates.sql"),
+        ),
+        (
+            "changes",
+            include_str!("../../migrations/postgres/0002_changes.sql"),
+        ),
     ])
 }

@@ -3,9 +3,9 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::ConnectOptions as _;
 
 use super::connection::migrator;
 
@@ -34,7 +34,13 @@ pub(super) fn embedded() -> Result<SqliteConnectOptions, &'static str> {
 /// The schema and the seed rows.
 pub(super) fn migrations() -> Migrator {
     migrator([
-        ("templates", include_str!("../../migrations/sqlite/0001_templates.sql")),
-        ("changes", include_str!("../../migrations/sqlite/0002_changes.sql")),
+        (
+            "templates",
+            include_str!("../../migrations/sqlite/0001_templates.sql"),
+        ),
+        (
+            "changes",
+            include_str!("../../migrations/sqlite/0002_changes.sql"),
+        ),
     ])
 }

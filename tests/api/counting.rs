@@ -22,6 +22,7 @@ const SERIES: &[&str] = &[
     "singleflight_wait_seconds_count",
     "db_query_duration_seconds_count",
     "db_queries_in_flight",
+    "stale_writes_prevented_total",
 ];
 
 const FAMILIES: &[(&str, &str, &[&str])] = &[
@@ -43,6 +44,11 @@ const FAMILIES: &[(&str, &str, &[&str])] = &[
         "singleflight_flights_total",
         "outcome",
         &["ok", "error", "panic", "timeout", "aborted"],
+    ),
+    (
+        "invalidations_total",
+        "origin",
+        &["local", "notified", "replayed"],
     ),
     (
         "requests_shed_total",

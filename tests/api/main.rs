@@ -13,3 +13,4 @@ mod stampede;
 mod support;
 mod support_works;
 mod walls;
+mod writing;

@@ -83,10 +83,11 @@ async fn half_of_the_slots_stay_for_templates_that_are_known() {
             ))
         })
         .collect();
-    eventually("the flood is at the database", async || {
-        service.scrape().await.value("db_queries_in_flight") == 1.0
+    eventually("all of the flood have asked the cache", async || {
+        service.scrape().await.value("cache_misses_total") == 21.0
     })
     .await;
+    assert_eq!(service.scrape().await.value("db_queries_in_flight"), 1.0);
     let known = service.template(1).await;
     assert_eq!(
         known.header("cache-status"),
