@@ -39,7 +39,7 @@ impl App {
                 }
                 None => {
                     metrics.cache_up.set(1);
-                    TemplateCache::Memory(MemoryCache::new())
+                    TemplateCache::Memory(MemoryCache::new(config.stale_while_revalidate))
                 }
             }
         };
@@ -103,7 +103,14 @@ pub enum StartError {
 fn backends(config: &Config) -> Result<(Option<RedisOptions>, StoreOptions), Problems> {
     let redis = config.redis_url.as_ref().map(Secret::expose);
     let redis = redis
-        .map(|url| RedisOptions::new(url, config.redis_timeout, config.cache_ttl))
+        .map(|url| {
+            RedisOptions::new(
+                url,
+                config.redis_timeout,
+                config.cache_ttl,
+                config.stale_while_revalidate,
+            )
+        })
         .transpose();
     let store = StoreOptions::new(
         config.database_url.as_ref().map(Secret::expose),

@@ -17,6 +17,7 @@ pub struct LocalCopy {
     /// None if there is to be no copy at all.
     shelf: Option<Shelf>,
     stale_for: Duration,
+    overtime: Duration,
     /// Changes before this moment may have been missed: see [`LocalCopy::distrust`].
     trusted_since: AtomicU64,
 }
@@ -33,11 +34,13 @@ pub enum Keeping {
 }
 
 impl LocalCopy {
-    /// Room for this many templates, which may be none; each may answer for `stale_for` after its TTL.
-    pub fn new(entries: usize, stale_for: Duration) -> Self {
+    /// Room for this many templates, which may be none; each may answer for `overtime` after its TTL while it is loaded
+    /// anew, and for `stale_for` when nothing else can.
+    pub fn new(entries: usize, overtime: Duration, stale_for: Duration) -> Self {
         let shelf = (entries > 0).then(|| Shelf::new(entries));
         Self {
             shelf,
+            overtime,
             stale_for,
             trusted_since: AtomicU64::new(0),
         }
@@ -59,11 +62,11 @@ impl LocalCopy {
         }
     }
 
-    /// The copy whose TTL still lasts.
-    pub fn fresh(&self, id: TemplateId, now: Moment) -> Option<Entry> {
+    /// The copy whose TTL still lasts, or ended no longer than the overtime ago.
+    pub fn usable(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
         self.newest(id)
-            .filter(|entry| entry.is_known(now) && entry.stored_at >= trusted_since)
+            .filter(|entry| entry.is_usable(now, self.overtime) && entry.stored_at >= trusted_since)
     }
 
     /// What became known at that moment or later: a load that ended while its asker was still on the way.
@@ -133,17 +136,17 @@ mod tests {
             updated_at: UpdatedAt(0),
             version,
         };
-        Entry::new(State::Present(row), Moment(stored_at), TTL)
+        Entry::new(State::Present(row), Moment(stored_at), TTL, Duration::ZERO)
     }
 
     #[test]
     fn a_copy_is_fresh_for_its_ttl_and_good_for_stale_for_longer() {
-        let local = LocalCopy::new(10, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
         local.keep(id(), &version(1, 0));
         let answers = [29_999, 30_000, 89_999, 90_000].map(|now| {
             let now = Moment(now);
             (
-                local.fresh(id(), now).is_some(),
+                local.usable(id(), now).is_some(),
                 local.last_known_good(id(), now).is_some(),
             )
         });
@@ -155,29 +158,29 @@ mod tests {
 
     #[test]
     fn an_older_answer_never_replaces_a_newer_one() {
-        let local = LocalCopy::new(10, Duration::ZERO);
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::ZERO);
         local.keep(id(), &version(2, 1_000));
         local.keep(id(), &version(1, 500));
-        assert_eq!(local.fresh(id(), Moment(1_000)), Some(version(2, 1_000)));
+        assert_eq!(local.usable(id(), Moment(1_000)), Some(version(2, 1_000)));
     }
 
     #[test]
     fn that_a_template_is_absent_is_never_answered_past_its_ttl() {
-        let local = LocalCopy::new(10, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
         local.keep(
             id(),
-            &Entry::new(State::Absent { version: 0 }, Moment(0), TTL),
+            &Entry::new(State::Absent { version: 0 }, Moment(0), TTL, Duration::ZERO),
         );
-        assert!(local.fresh(id(), Moment(1)).is_some());
+        assert!(local.usable(id(), Moment(1)).is_some());
         assert!(local.last_known_good(id(), Moment(40_000)).is_none());
     }
 
     #[test]
     fn without_room_nothing_is_kept_and_nothing_is_called_unknown() {
-        let local = LocalCopy::new(0, Duration::from_secs(60));
+        let local = LocalCopy::new(0, Duration::ZERO, Duration::from_secs(60));
         assert_eq!(local.keep(id(), &version(1, 0)), Keeping::NoRoom);
         assert!(
-            local.fresh(id(), Moment(1)).is_none()
+            local.usable(id(), Moment(1)).is_none()
                 && local.last_known_good(id(), Moment(1)).is_none()
         );
         assert!(local.may_exist(id()));
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn only_what_became_known_meanwhile_counts_as_known_since() {
-        let local = LocalCopy::new(10, Duration::ZERO);
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::ZERO);
         local.keep(id(), &version(1, 1_000));
         assert!(local.known_since(id(), Moment(1_000)).is_some());
         assert!(local.known_since(id(), Moment(1_001)).is_none());
@@ -193,28 +196,28 @@ mod tests {
 
     #[test]
     fn a_copy_that_was_overtaken_is_stale_but_may_be_the_last_known_good() {
-        let local = LocalCopy::new(10, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
         local.keep(id(), &version(1, 0));
         assert!(local.overtake(id(), &Entry::changed(2, Moment(1), TTL)));
         assert!(
-            local.fresh(id(), Moment(2)).is_none()
+            local.usable(id(), Moment(2)).is_none()
                 && local.last_known_good(id(), Moment(2)).is_some()
         );
         assert_eq!(local.keep(id(), &version(1, 2)), Keeping::Overtaken);
         assert_eq!(local.keep(id(), &version(2, 2)), Keeping::Kept);
-        assert!(local.fresh(id(), Moment(3)).is_some());
+        assert!(local.usable(id(), Moment(3)).is_some());
     }
 
     #[test]
     fn after_a_gap_no_copy_of_before_is_fresh() {
-        let local = LocalCopy::new(10, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
         local.keep(id(), &version(1, 0));
         local.distrust(Moment(5));
         assert!(
-            local.fresh(id(), Moment(6)).is_none()
+            local.usable(id(), Moment(6)).is_none()
                 && local.last_known_good(id(), Moment(6)).is_some()
         );
         local.keep(id(), &version(1, 7));
-        assert!(local.fresh(id(), Moment(8)).is_some());
+        assert!(local.usable(id(), Moment(8)).is_some());
     }
 }

@@ -58,11 +58,13 @@ pub struct Entry {
     pub stored_at: Moment,
     /// When its TTL ends.
     pub expires_at: Moment,
+    /// How long the database took to say so, in microseconds.
+    pub cost_micros: u64,
 }
 
 impl Entry {
-    /// What the database has just said, for as long as `ttl`.
-    pub fn new(state: State, now: Moment, ttl: Duration) -> Self {
+    /// What the database has just said after taking this long, for as long as `ttl`.
+    pub fn new(state: State, now: Moment, ttl: Duration, cost: Duration) -> Self {
         let version = state.version();
         let content = match state {
             State::Present(template) => Content::Template(template.to_json().into()),
@@ -73,16 +75,19 @@ impl Entry {
             content,
             stored_at: now,
             expires_at: now.after(ttl),
+            cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
         }
     }
 
     /// That a template has changed to this version, for as long as a load of something older may be under way.
     pub fn changed(version: i64, now: Moment, longest_load: Duration) -> Self {
+        let expires_at = now.after(longest_load);
         Self {
             version,
             content: Content::Changed,
             stored_at: now,
-            expires_at: now.after(longest_load),
+            expires_at,
+            cost_micros: 0,
         }
     }
 
@@ -91,9 +96,23 @@ impl Entry {
         now < self.expires_at
     }
 
-    /// Whether it says something, and its TTL still lasts.
-    pub fn is_known(&self, now: Moment) -> bool {
-        self.content != Content::Changed && self.is_fresh(now)
+    /// Whether it can be answered: its TTL lasts, or it is a template whose TTL ended no longer than `overtime` ago.
+    pub fn is_usable(&self, now: Moment, overtime: Duration) -> bool {
+        match self.content {
+            Content::Template(_) => now < self.expires_at.after(overtime),
+            Content::Absent => self.is_fresh(now),
+            Content::Changed => false,
+        }
+    }
+
+    /// Whether it is time for one of many askers to load it anew, so that it never expires under them.
+    ///
+    /// The longer a load takes and the nearer the end of the TTL is, the more likely; each asker draws for itself. This
+    /// is XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, 2015), and `draw`
+    /// is uniform in (0, 1].
+    pub fn is_due_early(&self, now: Moment, beta: f64, draw: f64) -> bool {
+        let left_micros = self.expires_at.since(now).as_micros() as f64;
+        self.cost_micros as f64 * beta * -draw.ln() >= left_micros
     }
 
     /// Whether it is the same answer of the database.
@@ -126,6 +145,7 @@ mod tests {
             State::Absent { version: 0 },
             Moment(stored_at),
             Duration::from_millis(ttl_ms),
+            Duration::from_millis(10),
         )
     }
 
@@ -141,5 +161,21 @@ mod tests {
         let entry = absent(0, 30_000);
         let left = [0, 1, 29_500, 30_001, 42_000].map(|now| entry.seconds_left(Moment(now)));
         assert_eq!(left, [30, 29, 0, -1, -12]);
+    }
+
+    #[test]
+    fn it_is_due_early_with_a_chance_that_grows_towards_the_end() {
+        let entry = absent(0, 1_000);
+        let chance = |now| {
+            let draws = (1..=10_000).map(|draw| f64::from(draw) / 10_000.0);
+            draws
+                .filter(|draw| entry.is_due_early(Moment(now), 1.0, *draw))
+                .count()
+        };
+        // A load takes 10 ms: a chance of e^-1 ten milliseconds before the end, and of e^-5 fifty before.
+        assert_eq!(
+            (chance(0), chance(950), chance(990), chance(1_000)),
+            (0, 67, 3_678, 10_000)
+        );
     }
 }

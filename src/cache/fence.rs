@@ -1,13 +1,15 @@
 //! Writing to Redis without ever replacing a newer state by an older one: compared and written in one step, by Redis.
 
+use std::time::Duration;
+
 use redis::Cmd;
 
 use super::entry::{Content, Entry, Moment};
 use super::payload;
 use crate::template::TemplateId;
 
-/// Writes ARGV[1] for ARGV[3] ms unless what is there is of a later version than ARGV[2], or, with ARGV[4] = `1`, of the
-/// same. Versions are compared as text, by length first: they may be too large for Lua's numbers.
+/// Its arguments are the payload, its version, its life in milliseconds, and whether it yields to the same version. It
+/// writes unless what is there is of a later version, or of the same one that it yields to. Versions are compared as text, by length first: they may be too large for Lua's numbers.
 const WRITE: &str = "\
 local held = redis.pcall('GET', KEYS[1])
 local version = type(held) == 'string' and string.match(held, '^td1 %x+ %d+ (%d+) ')
@@ -20,9 +22,14 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return 1";
 
-/// The command that stores an entry; its reply is 1 if it did, and 0 if something newer is there.
-pub(super) fn write(id: TemplateId, entry: &Entry) -> Cmd {
-    let left = entry.expires_at.since(Moment::now()).as_millis().max(1);
+/// The command that stores an entry for its TTL and the overtime; its reply is 1 if it did, and 0 if something newer is there.
+pub(super) fn write(id: TemplateId, entry: &Entry, overtime: Duration) -> Cmd {
+    let left = entry
+        .expires_at
+        .after(overtime)
+        .since(Moment::now())
+        .as_millis()
+        .max(1);
     // That something has changed to a version says less than that version itself.
     let yields_to_same = if entry.content == Content::Changed {
         "1"

@@ -1,6 +1,7 @@
 //! [`MemoryCache`]: what stands in for Redis when there is none, with the same TTLs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::entry::{Entry, Moment};
 use super::shelf::{Kept, Shelf};
@@ -11,6 +12,7 @@ use crate::template::TemplateId;
 #[derive(Debug)]
 pub struct MemoryCache {
     shelf: Shelf,
+    overtime: Duration,
     /// What was stored before may have changed since.
     trusted_since: AtomicU64,
 }
@@ -19,10 +21,11 @@ pub struct MemoryCache {
 const ENTRIES: usize = 64 * 1024;
 
 impl MemoryCache {
-    /// Empty.
-    pub fn new() -> Self {
+    /// Empty. A template answers for `overtime` after its TTL, while it is loaded anew.
+    pub fn new(overtime: Duration) -> Self {
         Self {
             shelf: Shelf::new(ENTRIES),
+            overtime,
             trusted_since: AtomicU64::new(0),
         }
     }
@@ -30,7 +33,9 @@ impl MemoryCache {
     pub(super) fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
         let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
         let usable = |kept: &Kept| {
-            kept.is_newest() && kept.entry.is_known(now) && kept.entry.stored_at >= trusted_since
+            kept.is_newest()
+                && kept.entry.is_usable(now, self.overtime)
+                && kept.entry.stored_at >= trusted_since
         };
         match self.shelf.at(id) {
             Some(kept) if usable(&kept) => Lookup::Hit(kept.entry),
@@ -56,11 +61,5 @@ impl MemoryCache {
 
     pub(super) fn forget(&self, id: TemplateId) {
         self.shelf.forget(id);
-    }
-}
-
-impl Default for MemoryCache {
-    fn default() -> Self {
-        Self::new()
     }
 }

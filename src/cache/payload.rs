@@ -1,13 +1,14 @@
 //! How an [`Entry`] is written in Redis: one line of text, then the answer's bytes.
 //!
 //! ```text
-//! td1 <checksum> <id> <version> <kind> <stored at> <expires at>\n{"id":1,…}
+//! td1 <checksum> <id> <version> <kind> <stored at> <expires at> <cost>\n{"id":1,…}
 //! ```
 //!
 //! Redis is a place where anything may turn up. So the line names the format's version and the template that it is
 //! for, and a CRC-32 covers everything behind it: what is foreign, truncated, altered, of another format or of
 //! another template is not decoded. The kind is `t` with a template's bytes behind the line, or with nothing behind it
-//! `a` for absent and `c` for changed. Times are in milliseconds since the Unix epoch.
+//! `a` for absent and `c` for changed. Times are in
+//! milliseconds since the Unix epoch, the cost of the load is in microseconds.
 
 use std::io::Write as _;
 use std::str;
@@ -32,13 +33,14 @@ pub(super) fn encode(id: TemplateId, entry: &Entry) -> Vec<u8> {
         version,
         stored_at,
         expires_at,
+        cost_micros,
         ..
     } = entry;
     let mut bytes = Vec::with_capacity(96 + json.len());
     bytes.extend_from_slice(&[0; HEAD]);
     let written = writeln!(
         bytes,
-        "{id} {version} {kind} {} {}",
+        "{id} {version} {kind} {} {} {cost_micros}",
         stored_at.0, expires_at.0
     );
     debug_assert!(written.is_ok(), "a Vec takes every byte");
@@ -68,6 +70,7 @@ pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
     let kind = fields.next()?;
     let mut moment = || Some(Moment(fields.next()?.parse().ok()?));
     let (stored_at, expires_at) = (moment()?, moment()?);
+    let cost_micros = fields.next()?.parse().ok()?;
     let json = payload.slice(HEAD + line_end + 1..);
     let content = match (kind, json.is_empty()) {
         ("t", false) => Content::Template(json),
@@ -81,6 +84,7 @@ pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
         content,
         stored_at,
         expires_at,
+        cost_micros,
     })
 }
 
@@ -106,13 +110,14 @@ mod tests {
             State::Present(template),
             Moment(1_000),
             Duration::from_secs(30),
+            Duration::from_millis(5),
         )
     }
 
     #[test]
     fn what_was_encoded_is_decoded() {
         let ttl = Duration::from_secs(5);
-        let absent = Entry::new(State::Absent { version: 4 }, Moment(1), ttl);
+        let absent = Entry::new(State::Absent { version: 4 }, Moment(1), ttl, ttl);
         for entry in [entry(), absent, Entry::changed(9, Moment(1), ttl)] {
             assert_eq!(decode(id(7), &encode(id(7), &entry).into()), Some(entry));
         }
@@ -159,7 +164,7 @@ mod tests {
         for foreign in [
             "",
             "td1",
-            "td2 00000000 7 1 t 1 1\n{}",
+            "td2 00000000 7 1 t 1 1 1\n{}",
             "{\"id\":7}",
             "td1 00000000 \n",
             "\u{0}\u{0}",

@@ -22,12 +22,19 @@ pub struct RedisOptions {
     client: Client,
     timeout: Duration,
     longest_ttl: Duration,
+    overtime: Duration,
 }
 
 impl RedisOptions {
     /// Checks the address. `timeout` is the whole of one call; no entry is believed to hold for longer than
-    /// `longest_ttl`, whatever another process's clock made it say.
-    pub fn new(url: &str, timeout: Duration, longest_ttl: Duration) -> Result<Self, &'static str> {
+    /// `longest_ttl`, whatever another process's clock made it say; a template answers for `overtime` after its TTL, while
+    /// it is loaded anew.
+    pub fn new(
+        url: &str,
+        timeout: Duration,
+        longest_ttl: Duration,
+        overtime: Duration,
+    ) -> Result<Self, &'static str> {
         let refused = |_| "the Redis client does not accept this address";
         // The client's own default waits for more to send before it sends.
         let tcp = TcpSettings::default().set_nodelay(true);
@@ -40,6 +47,7 @@ impl RedisOptions {
             client,
             timeout,
             longest_ttl,
+            overtime,
         })
     }
 }
@@ -49,6 +57,7 @@ impl RedisOptions {
 pub struct RedisCache {
     slot: Slot,
     longest_ttl: Duration,
+    overtime: Duration,
     /// What was stored before may have changed since without Redis knowing.
     trusted_since: AtomicU64,
     metrics: Arc<Metrics>,
@@ -61,11 +70,13 @@ impl RedisCache {
             client,
             timeout,
             longest_ttl,
+            overtime,
         } = options;
         let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
         Self {
             slot,
             longest_ttl,
+            overtime,
             trusted_since: AtomicU64::new(0),
             metrics,
         }
@@ -97,7 +108,7 @@ impl RedisCache {
         };
         entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
         let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
-        if entry.is_known(now) && entry.stored_at >= trusted_since {
+        if entry.is_usable(now, self.overtime) && entry.stored_at >= trusted_since {
             Lookup::Hit(entry)
         } else {
             Lookup::Miss
@@ -117,7 +128,11 @@ impl RedisCache {
     }
 
     pub(super) async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
-        match self.slot.call(&fence::write(id, entry)).await {
+        match self
+            .slot
+            .call(&fence::write(id, entry, self.overtime))
+            .await
+        {
             Ok(Value::Int(0)) => Stored::Overtaken,
             Ok(_) => Stored::Yes,
             Err(failure) => {
@@ -130,7 +145,7 @@ impl RedisCache {
     /// Stores what must not be missed. If Redis cannot be reached it is told before it is asked again; if it takes no
     /// writes, or too much is owed to it, nothing that it has is believed any more.
     pub(super) async fn announce(&self, id: TemplateId, entry: &Entry) {
-        let command = fence::write(id, entry);
+        let command = fence::write(id, entry, self.overtime);
         let Err(failure) = self.slot.call(&command).await else {
             return;
         };

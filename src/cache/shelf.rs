@@ -155,11 +155,21 @@ mod tests {
             updated_at: UpdatedAt(0),
             version,
         };
-        Entry::new(State::Present(row), Moment(0), Duration::from_secs(1))
+        Entry::new(
+            State::Present(row),
+            Moment(0),
+            Duration::from_secs(1),
+            Duration::ZERO,
+        )
     }
 
     fn absent(version: i64) -> Entry {
-        Entry::new(State::Absent { version }, Moment(0), Duration::from_secs(1))
+        Entry::new(
+            State::Absent { version },
+            Moment(0),
+            Duration::from_secs(1),
+            Duration::ZERO,
+        )
     }
 
     fn changed(version: i64) -> Entry {

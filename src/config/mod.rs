@@ -37,6 +37,10 @@ pub struct Config {
     pub negative_ttl: Duration,
     /// How long after its TTL a last-known-good copy may still answer.
     pub stale_for: Duration,
+    /// How eagerly a template is loaded anew before its TTL ends (XFetch's beta); none = not at all.
+    pub early_refresh: Option<f64>,
+    /// How long after its TTL a template still answers while it is loaded anew.
+    pub stale_while_revalidate: Duration,
     /// Bound of the in-process copy; 0 = none.
     pub local_entries: usize,
     /// The whole of one Redis call.
@@ -138,6 +142,9 @@ impl Config {
             cache_ttl_jitter: read.percent("CACHE_TTL_JITTER"),
             negative_ttl: read.duration("NEGATIVE_TTL", MILLISECOND..=30 * DAY),
             stale_for: read.duration("STALE_FOR", Duration::ZERO..=30 * DAY),
+            early_refresh: read.factor("EARLY_REFRESH"),
+            stale_while_revalidate: read
+                .duration("STALE_WHILE_REVALIDATE", Duration::ZERO..=30 * DAY),
             local_entries: read.number("LOCAL_ENTRIES", 0..=10_000_000),
             redis_timeout: read.duration("REDIS_TIMEOUT", MILLISECOND..=MINUTE),
             db_max_connections: read.number("DB_MAX_CONNECTIONS", 1..=1_000),

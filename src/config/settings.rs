@@ -84,6 +84,18 @@ pub const SETTINGS: &[Setting] = &[
         "how long after its TTL a last-known-good copy may still answer when nothing else can; 0s = never",
     ),
     plain(
+        "EARLY_REFRESH",
+        "off",
+        "1.0",
+        "loads a template anew shortly before its TTL ends, with a chance that grows (XFetch's beta)",
+    ),
+    plain(
+        "STALE_WHILE_REVALIDATE",
+        "0s",
+        "10s",
+        "window after the TTL in which the old value answers, marked, while one load runs",
+    ),
+    plain(
         "LOCAL_ENTRIES",
         "10000",
         "10000",

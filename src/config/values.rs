@@ -165,6 +165,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A factor, or none for `off`.
+    pub(super) fn factor(&mut self, variable: &'static str) -> Option<f64> {
+        let text = self.text(variable, setting(variable).default);
+        match text.parse() {
+            Ok(factor) if (0.01..=100.0).contains(&factor) => Some(factor),
+            _ if text == "off" => None,
+            _ => self.complain(
+                variable,
+                format!("{text:?} is neither off nor a factor from 0.01 to 100"),
+                None,
+            ),
+        }
+    }
+
     pub(super) fn one_of<T: Copy>(&mut self, variable: &'static str, choices: &[(&str, T)]) -> T {
         let text = self.text(variable, setting(variable).default);
         match choices.iter().find(|(name, _)| *name == text) {

@@ -139,6 +139,16 @@ labels! {
 }
 
 labels! {
+    /// Why a template is loaded anew although it is cached.
+    Refresh is "reason" {
+        /// Its TTL is about to end.
+        Early = "early",
+        /// Its TTL has ended, and the old value answers meanwhile.
+        Stale = "stale",
+    }
+}
+
+labels! {
     /// The service's routes.
     Route is "path" {
         /// The one that the service is for.

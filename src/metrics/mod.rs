@@ -18,7 +18,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder
 
 pub use family::{Family, GaugeGuard};
 pub use http::{HUNG_UP, HttpMetrics};
-use labels::{FlightOutcome, Operation, Origin, Reason, ShedReason, Source};
+use labels::{FlightOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source};
 
 /// Every series that the service exports.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct Metrics {
     pub invalidations: Family<Origin>,
     /// `stale_writes_prevented_total`.
     pub stale_writes_prevented: IntCounter,
+    /// `refresh_total{reason}`.
+    pub refresh: Family<Refresh>,
     /// `requests_shed_total{reason}`.
     pub requests_shed: Family<ShedReason>,
 }
@@ -117,6 +119,7 @@ impl Metrics {
                 "stale_writes_prevented_total",
                 "Fills of the cache or the local copy refused because something newer is known",
             ),
+            refresh: family.counters("refresh_total", "Loads of templates that were cached, before anybody had to wait for one"),
             requests_shed: family.counters("requests_shed_total", "Refusals because a limit was reached"),
             registry,
         }

@@ -15,7 +15,7 @@ use crate::cache::entry::{Entry, Moment};
 use crate::cache::{Stored, TemplateCache};
 use crate::config::{Config, Protection};
 use crate::local::{Keeping, LocalCopy};
-use crate::metrics::labels::{FlightOutcome, ShedReason, Source};
+use crate::metrics::labels::{FlightOutcome, Refresh, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::singleflight::{CallOptions, Error, Group, Landing, Outcome, Ride, Role};
 use crate::store::{Hope, LoadError, TemplateStore};
@@ -65,7 +65,11 @@ impl Loader {
             .build();
         Self {
             cache,
-            local: LocalCopy::new(config.local_entries, config.stale_for),
+            local: LocalCopy::new(
+                config.local_entries,
+                config.stale_while_revalidate,
+                config.stale_for,
+            ),
             store,
             metrics,
             flights,
@@ -123,6 +127,23 @@ impl Loader {
         let waited = report.ride.and_then(|ride| self.count_ride(ride));
         let loaded = report.result.map_err(|error| refusal(&error))?;
         Ok(Load { loaded, waited })
+    }
+
+    /// Loads a cached template anew for nobody in particular, unless a load of it is under way.
+    pub(super) fn refresh(self: &Arc<Self>, id: TemplateId, reason: Refresh) {
+        if self.flights.peek(&id).is_some() {
+            return;
+        }
+        let loader = Arc::clone(self);
+        let flight = self
+            .flights
+            .start(&id, CallOptions::default(), move |flight| async move {
+                loader.metrics.refresh.of(reason).inc();
+                let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
+                loader.load_from_store(id, || flight.is_current()).await
+            });
+        // Nobody waits for it; it goes on by itself.
+        drop(flight);
     }
 
     /// The "before": the same load, for this caller only. It outlives its caller just the same.
@@ -185,7 +206,7 @@ impl Loader {
         let ttl = ttl
             .mul_f64(1.0 - self.cache_ttl_jitter * fastrand::f64())
             .saturating_sub(took);
-        Entry::new(state, Moment::now(), ttl)
+        Entry::new(state, Moment::now(), ttl, took)
     }
 
     /// Says whether the entry is stored anywhere now.

@@ -5,6 +5,9 @@
 //! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]).
 //! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
 //!
+//! What is cached can also be loaded anew before anybody has to wait for it: shortly before its TTL ends
+//! (`EARLY_REFRESH`), or shortly after (`STALE_WHILE_REVALIDATE`), behind an answer from the cache.
+//!
 //! With [`Protection::Off`](crate::config::Protection::Off) every caller loads for itself in step 3, and nothing else
 //! differs.
 
@@ -24,7 +27,7 @@ use crate::cache::{Lookup, TemplateCache};
 use crate::config::Config;
 use crate::local::Keeping;
 use crate::metrics::Metrics;
-use crate::metrics::labels::Source;
+use crate::metrics::labels::{Refresh, Source};
 use crate::store::TemplateStore;
 use crate::template::TemplateId;
 
@@ -33,6 +36,7 @@ use crate::template::TemplateId;
 pub struct TemplateService {
     loader: Arc<Loader>,
     request_timeout: Duration,
+    early_refresh: Option<f64>,
 }
 
 impl TemplateService {
@@ -49,6 +53,7 @@ impl TemplateService {
         Self {
             loader,
             request_timeout: config.request_timeout,
+            early_refresh: config.early_refresh,
         }
     }
 
@@ -71,11 +76,11 @@ impl TemplateService {
             Lookup::Hit(entry) if local.keep(id, &entry) == Keeping::Overtaken => {
                 self.loader.prevented();
             }
-            Lookup::Hit(entry) => return Ok(asked.answer(entry, Source::Hit)),
+            Lookup::Hit(entry) => return Ok(self.cached(id, entry, asked, Source::Hit)),
             Lookup::Miss => {}
             Lookup::Unanswered => {
-                if let Some(entry) = local.fresh(id, now) {
-                    return Ok(asked.answer(entry, Source::Local));
+                if let Some(entry) = local.usable(id, now) {
+                    return Ok(self.cached(id, entry, asked, Source::Local));
                 }
             }
         }
@@ -92,6 +97,19 @@ impl TemplateService {
                     .ok_or(refusal)
             }
         }
+    }
+
+    /// A cached answer. One that is about to expire, or just has, is loaded anew behind it, so that nobody has to wait.
+    fn cached(&self, id: TemplateId, entry: Entry, asked: Asked, source: Source) -> Answer {
+        if !entry.is_fresh(asked.now) {
+            self.loader.refresh(id, Refresh::Stale);
+            return asked.answer(entry, Source::Stale);
+        }
+        let due = |beta| entry.is_due_early(asked.now, beta, 1.0 - fastrand::f64());
+        if self.early_refresh.is_some_and(due) {
+            self.loader.refresh(id, Refresh::Early);
+        }
+        asked.answer(entry, source)
     }
 
     /// Whether the database can be asked.

@@ -45,6 +45,7 @@ const FAMILIES: &[(&str, &str, &[&str])] = &[
         "outcome",
         &["ok", "error", "panic", "timeout", "aborted"],
     ),
+    ("refresh_total", "reason", &["early", "stale"]),
     (
         "invalidations_total",
         "origin",

@@ -9,6 +9,7 @@ mod faults;
 mod life_cycle;
 mod loadtest;
 mod read_path;
+mod refresh;
 mod stampede;
 mod support;
 mod support_works;
