@@ -86,6 +86,9 @@ pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 
