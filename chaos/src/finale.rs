@@ -26,17 +26,17 @@ const MIB: u64 = 48;
 
 /// Checks everything, and returns what is in use at the end.
 pub(crate) async fn check(stage: &Stage, tally: &Tally, service: &Handle, before: Level) -> Level {
-    let expect = async |what: &str, holds: bool| {
+    let expect = |what: &str, holds: bool| {
         if !holds {
             tally.violation(&format!("at the end, {what}"));
         }
     };
     let ready = within(async || says_all_well(stage).await).await;
-    expect("/readyz does not say that all is well", ready).await;
+    expect("/readyz does not say that all is well", ready);
     let hit = within(async || is_hit(stage).await).await;
-    expect("requests do not hit", hit).await;
+    expect("requests do not hit", hit);
     let idle = within(async || is_idle(&stage.service.scrape().await)).await;
-    expect("something is still under way", idle).await;
+    expect("something is still under way", idle);
     let counters = stage.service.scrape().await;
     let (requests, answers) = (
         requests(&counters),
@@ -45,18 +45,16 @@ pub(crate) async fn check(stage: &Stage, tally: &Tally, service: &Handle, before
     expect(
         &format!("{requests} requests, {answers} answers"),
         requests == answers,
-    )
-    .await;
+    );
     let shed = counters.value("template_responses_total{source=\"shed\"}");
     let reasons = counters.sum("requests_shed_total");
     expect(
         &format!("{shed} requests shed for {reasons} reasons"),
         shed == reasons,
-    )
-    .await;
+    );
     let level = || Level::now(service);
     let flat = within(async || is_flat(before, level())).await;
-    expect(&format!("in use: {:?}, before: {before:?}", level()), flat).await;
+    expect(&format!("in use: {:?}, before: {before:?}", level()), flat);
     level()
 }
 

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use clap::{Arg, Command, value_parser};
 
+/// Its first 20 seconds, which every run of the tests ends with, bring eight spells of many kinds: Redis
+/// swallowed, slow, full, frozen and full of garbage, and both servers restarted at once.
+const SEED: &str = "2097";
+
 /// What to do, for how long, how hard.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
@@ -19,8 +23,11 @@ impl Options {
     /// Reads the command line; ends the process if it makes no sense, or asks for help.
     pub(crate) fn from_command_line() -> Self {
         let matches = Command::new("chaos")
-            .about("Serves templates under load while Redis, PostgreSQL and the network break, and checks every answer")
-            .arg(option("seed", "N", "1", "what everything random follows from").value_parser(value_parser!(u64)))
+            .about("Checks every answer while everything breaks")
+            .arg(
+                option("seed", "N", SEED, "what everything random follows from")
+                    .value_parser(value_parser!(u64)),
+            )
             .arg(option("for", "TIME", "60s", "how long faults come and go").value_parser(length))
             .arg(option("rate", "R", "300", "requests per second").value_parser(rate))
             .get_matches();

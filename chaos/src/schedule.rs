@@ -81,8 +81,8 @@ impl Schedule {
         let (mut spells, mut left) = (Vec::new(), length);
         loop {
             let (calm, length) = (
-                milliseconds(&mut random, 300..2_500),
-                milliseconds(&mut random, 300..2_500),
+                milliseconds(&mut random, 300..2_000),
+                milliseconds(&mut random, 300..4_000),
             );
             let which = random.u32(0..100);
             let spell = Spell {
