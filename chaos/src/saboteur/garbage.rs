@@ -14,6 +14,9 @@ use crate::support::redis::cli;
 /// More than any answer has.
 const OVERSIZED: usize = 256 * 1024;
 
+/// A key that the service does not know.
+const SPARE: &str = "spare";
+
 pub(super) struct Garbage {
     url: String,
     random: Rng,
@@ -67,8 +70,9 @@ impl Garbage {
                 }
             }
             3 => {
-                self.run(&["DEL", &key]).await;
-                self.run(&["RPUSH", &key, "a", "list"]).await;
+                // In one step, because the service may fill the key at any moment.
+                self.run(&["RPUSH", SPARE, "a", "list"]).await;
+                self.run(&["RENAME", SPARE, &key]).await;
             }
             4 => self.run(&["SET", &key, &"x".repeat(OVERSIZED)]).await,
             5 => {
