@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The one command: makes sure that what the tests need is there, then format, lints, docs and all tests.
+# The one command: makes sure that what the tests need is there, then format, lints, docs, all tests and a soak.
 #
 #   ./test.sh          everything
 #   ./test.sh NAME     the tests whose names contain NAME
@@ -47,15 +47,17 @@ if (($#)); then
 fi
 
 say "format"
-cargo fmt --check
+cargo fmt --all --check
 say "lints"
-cargo clippy --locked --all-targets --quiet -- -D warnings
+cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 say "docs"
-RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --quiet
+RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --document-private-items --quiet
 say "tests"
-cargo test --locked
+cargo test --locked --workspace
 say "model checkers"
 verify/run
 say "containers, rules and scripts"
 .ci/containers
+say "soak"
+cargo run --locked --quiet -p chaos -- --for 20s
 say "all is well"

@@ -30,6 +30,9 @@ pub(super) fn template_id(query: Option<&str>) -> Result<TemplateId, HttpError> 
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

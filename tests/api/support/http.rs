@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -41,6 +42,10 @@ impl Answer {
     }
 }
 
+/// How long a connection may be idle and be used again: shorter than the service keeps one, so that no request is sent
+/// on a connection that is being closed.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// A client that keeps its connections. It belongs to one test: connections die with the runtime that opened them.
 #[derive(Clone)]
 pub(crate) struct Client(legacy::Client<HttpConnector, Full<Bytes>>);
@@ -57,6 +62,7 @@ impl Client {
         let mut client = legacy::Client::builder(TokioExecutor::new());
         client
             .pool_max_idle_per_host(most)
+            .pool_idle_timeout(IDLE)
             .retry_canceled_requests(false);
         Self(client.build(connector))
     }
