@@ -49,7 +49,9 @@ impl TemplateService {
     ) -> Self {
         let notices = store.notices();
         let loader = Arc::new(Loader::new(config, cache, store, metrics));
-        tokio::spawn(change::listen(Arc::downgrade(&loader), notices));
+        if let Some(notices) = notices {
+            tokio::spawn(change::listen(Arc::downgrade(&loader), notices));
+        }
         Self {
             loader,
             request_timeout: config.request_timeout,

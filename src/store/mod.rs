@@ -89,6 +89,7 @@ pub struct TemplateStore {
     shared: Arc<Shared>,
     keeper: AbortHandle,
     listener: Option<AbortHandle>,
+    notices: Option<mpsc::Receiver<Notice>>,
 }
 
 struct Shared {
@@ -113,11 +114,15 @@ impl TemplateStore {
             metrics,
             options,
         });
-        let keeper = keeper::start(&shared).await;
+        let (keeper, (listener, notices)) = tokio::join!(
+            keeper::start(&shared),
+            listener::start(&shared.options.engine)
+        );
         Self {
             shared,
             keeper,
-            listener: None,
+            listener,
+            notices,
         }
     }
 
@@ -135,14 +140,9 @@ impl TemplateStore {
         self.shared.change(id, change).await
     }
 
-    /// What is changed from now on, by whomever, as far as the database says.
-    pub fn notices(&mut self) -> mpsc::Receiver<Notice> {
-        let (sender, notices) = mpsc::channel(NOTICES);
-        if let Engine::Postgres(options) = &self.shared.options.engine {
-            self.listener =
-                Some(tokio::spawn(listener::listen((**options).clone(), sender)).abort_handle());
-        }
-        notices
+    /// What is changed from now on, by whomever, as far as the database says. There is one reader: the first who asks.
+    pub fn notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
+        self.notices.take()
     }
 
     /// Whether the database can be asked.
@@ -150,9 +150,6 @@ impl TemplateStore {
         self.shared.health.is_up()
     }
 }
-
-/// How many notices may wait to be read; behind them, the database keeps them.
-const NOTICES: usize = 1024;
 
 impl Drop for TemplateStore {
     fn drop(&mut self) {
