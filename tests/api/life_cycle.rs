@@ -1,12 +1,15 @@
 //! The process: settings, start, signals, log.
 
+use std::error::Error;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
+use crate::support::http::Answer;
 use crate::support::port::ReservedPort;
 use crate::support::{Postgres, Redis, eventually, http};
 
@@ -70,6 +73,18 @@ impl Process {
 
     fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    async fn until_metrics_say(&self, line: &str) {
+        let url = format!("{}/metrics", self.url);
+        let what = format!("/metrics says {line}");
+        eventually(&what, async || {
+            http::get(&url)
+                .await
+                .text()
+                .contains(&format!("\n{line}\n"))
+        })
+        .await;
     }
 
     fn signal(&self, name: &str) {
@@ -219,19 +234,23 @@ async fn a_signal_drains_what_is_under_way_and_ends_with_0() {
             "{}/template-details?id=1",
             process.url
         )));
-        let metrics = format!("{}/metrics", process.url);
-        eventually("the query runs", async || {
-            http::get(&metrics)
-                .await
-                .text()
-                .contains("\ndb_queries_in_flight 1\n")
-        })
-        .await;
+        process.until_metrics_say("db_queries_in_flight 1").await;
         process.signal(signal);
         assert_eq!(under_way.await.unwrap().status, 200);
         assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
         drop(idle);
     }
+}
+
+/// A request whose query is running.
+async fn request_at_the_database(
+    process: &Process,
+) -> JoinHandle<Result<Answer, Box<dyn Error + Send + Sync>>> {
+    let url = format!("{}/template-details?id=1", process.url);
+    let request = hyper::Request::get(url).body(Default::default()).unwrap();
+    let asking = tokio::spawn(async move { http::Client::new().send(request).await });
+    process.until_metrics_say("db_queries_in_flight 1").await;
+    asking
 }
 
 #[tokio::test]
@@ -243,20 +262,7 @@ async fn a_drain_ends_with_the_grace() {
         ("SHUTDOWN_GRACE", "200ms"),
     ])
     .await;
-    let url = format!("{}/template-details?id=1", process.url);
-    let stuck = tokio::spawn(async move {
-        http::Client::new()
-            .send(hyper::Request::get(url).body(Default::default()).unwrap())
-            .await
-    });
-    let metrics = format!("{}/metrics", process.url);
-    eventually("the query runs", async || {
-        http::get(&metrics)
-            .await
-            .text()
-            .contains("\ndb_queries_in_flight 1\n")
-    })
-    .await;
+    let stuck = request_at_the_database(&process).await;
     process.signal("TERM");
     assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
     assert!(stuck.await.unwrap().is_err());
@@ -271,20 +277,7 @@ async fn a_second_signal_ends_at_once() {
         ("SHUTDOWN_GRACE", "1h"),
     ])
     .await;
-    let url = format!("{}/template-details?id=1", process.url);
-    tokio::spawn(async move {
-        http::Client::new()
-            .send(hyper::Request::get(url).body(Default::default()).unwrap())
-            .await
-    });
-    let metrics = format!("{}/metrics", process.url);
-    eventually("the query runs", async || {
-        http::get(&metrics)
-            .await
-            .text()
-            .contains("\ndb_queries_in_flight 1\n")
-    })
-    .await;
+    let _stuck = request_at_the_database(&process).await;
     process.signal("TERM");
     eventually("it drains", async || process.log().contains("draining")).await;
     process.signal("TERM");
@@ -412,14 +405,7 @@ async fn half_sent_requests_and_slow_readers_do_not_keep_a_drain_from_ending_wel
             )))
         })
         .collect();
-    let metrics = format!("{}/metrics", process.url);
-    eventually("all of them wait for their loads", async || {
-        http::get(&metrics)
-            .await
-            .text()
-            .contains("\ncache_misses_total 100\n")
-    })
-    .await;
+    process.until_metrics_say("cache_misses_total 100").await;
     process.signal("TERM");
     eventually("it says that it drains", async || {
         process.log().contains("draining")
