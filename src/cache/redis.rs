@@ -1,7 +1,6 @@
 //! [`RedisCache`]: answers in Redis, under `td:v1:<id>`, written as [`super::payload`] and [`super::fence`] say.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,8 +57,6 @@ pub struct RedisCache {
     slot: Slot,
     longest_ttl: Duration,
     overtime: Duration,
-    /// What was stored before may have changed since without Redis knowing.
-    trusted_since: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -77,7 +74,6 @@ impl RedisCache {
             slot,
             longest_ttl,
             overtime,
-            trusted_since: AtomicU64::new(0),
             metrics,
         }
     }
@@ -107,8 +103,7 @@ impl RedisCache {
             return self.corrupt(id).await;
         };
         entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
-        let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
-        if entry.is_usable(now, self.overtime) && entry.stored_at >= trusted_since {
+        if entry.is_usable(now, self.overtime) && entry.stored_at >= self.slot.trusted_since() {
             Lookup::Hit(entry)
         } else {
             Lookup::Miss
@@ -172,8 +167,7 @@ impl RedisCache {
     }
 
     pub(super) fn distrust(&self, now: Moment) {
-        self.trusted_since
-            .store(now.after(TIE).0, Ordering::Relaxed);
+        self.slot.distrust(now);
     }
 
     fn count(&self, operation: Operation, failure: &Failure) {
@@ -183,9 +177,6 @@ impl RedisCache {
             .inc();
     }
 }
-
-/// What was stored within the same millisecond as a change may be from before it.
-const TIE: Duration = Duration::from_millis(1);
 
 impl Failure {
     fn reason(&self) -> Reason {

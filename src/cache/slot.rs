@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::debts::{Debts, Told};
+use super::entry::Moment;
 use super::silence::Silence;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Origin;
@@ -49,6 +51,8 @@ struct Shared {
     emptied: Notify,
     tried: Notify,
     debts: Debts,
+    /// What was stored before may have changed since without the server knowing.
+    trusted_since: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -66,6 +70,7 @@ impl Slot {
             emptied: Notify::new(),
             tried: Notify::new(),
             debts: Debts::default(),
+            trusted_since: AtomicU64::new(0),
             metrics,
         });
         let first_attempt = shared.tried.notified();
@@ -90,6 +95,16 @@ impl Slot {
             self.shared.uninstall(&connection, "it missed a change");
         }
         owed
+    }
+
+    /// Nothing that was stored before this moment is to be believed.
+    pub(super) fn distrust(&self, now: Moment) {
+        self.shared.distrust(now);
+    }
+
+    /// What was stored before this moment is not to be believed.
+    pub(super) fn trusted_since(&self) -> Moment {
+        Moment(self.shared.trusted_since.load(Ordering::Relaxed))
     }
 
     /// Whether a connection is installed.
@@ -144,29 +159,40 @@ impl Shared {
     /// Installs a connection that has proved itself, once the server knows everything that it missed.
     async fn install(&self, mut commands: MultiplexedConnection) -> Result<(), &'static str> {
         loop {
-            while let Some(debt) = self.debts.any() {
-                let paid = timeout(
-                    self.timeout,
-                    debt.command.query_async::<Value>(&mut commands),
-                )
-                .await;
-                paid.map_err(|_| NO_ANSWER)?
-                    .map_err(|error| reason(&error))?;
-                self.debts.settle(&debt);
-                self.metrics.invalidations.of(Origin::Replayed).inc();
-            }
-            let connection = Connection {
+            self.pay_debts(&mut commands).await?;
+            let silence = Silence::default();
+            let connection = Arc::new(Connection {
                 commands: commands.clone(),
-                silence: Silence::default(),
+                silence,
+            });
+            let install = || {
+                self.metrics.cache_up.set(1);
+                self.installed.store(Some(connection));
             };
-            let install = || self.installed.store(Some(Arc::new(connection)));
             if self.debts.if_none(install).is_some() {
-                break;
+                info!("redis is there");
+                return Ok(());
             }
         }
-        self.metrics.cache_up.set(1);
-        info!("redis is there");
+    }
+
+    async fn pay_debts(&self, commands: &mut MultiplexedConnection) -> Result<(), &'static str> {
+        while let Some(debt) = self.debts.any() {
+            let payment = timeout(self.timeout, debt.command.query_async::<Value>(commands)).await;
+            match payment.map_err(|_| NO_ANSWER)? {
+                Ok(_) => self.metrics.invalidations.of(Origin::Replayed).inc(),
+                // It takes no writes: full, say, or read-only. Then nothing that it has is believed any more.
+                Err(error) if is_reply(&error) => self.distrust(Moment::now()),
+                Err(error) => return Err(reason(&error)),
+            }
+            self.debts.settle(&debt);
+        }
         Ok(())
+    }
+
+    fn distrust(&self, now: Moment) {
+        self.trusted_since
+            .store(now.after(TIE).0, Ordering::Relaxed);
     }
 
     /// Empties the slot, unless it holds another connection by now.
@@ -258,6 +284,9 @@ async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnect
 }
 
 const NO_ANSWER: &str = "no answer in time";
+
+/// What was stored within the same millisecond as a change may be from before it.
+const TIE: Duration = Duration::from_millis(1);
 
 /// Longest a dial may take, name look-up and handshake included.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(250);

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::connection::{Connection, Engine, has_no_room};
 use super::slots::{Live, Slot};
-use super::{Hope, LoadError, Shared};
+use super::{DIAL_TIMEOUT, Hope, LoadError, Shared};
 
 /// Whether the database can be asked.
 #[derive(Debug, Default)]
@@ -77,9 +77,6 @@ pub(super) async fn start(shared: &Arc<Shared>) -> AbortHandle {
     let _ = timeout(DIAL_TIMEOUT, first_attempt).await;
     task.abort_handle()
 }
-
-/// Longest a dial may take, name look-up and handshake included.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between dials while the database is away.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -151,6 +151,9 @@ impl TemplateStore {
     }
 }
 
+/// Longest a dial may take, name look-up and handshake included.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+
 impl Drop for TemplateStore {
     fn drop(&mut self) {
         self.keeper.abort();
@@ -252,20 +255,28 @@ impl Shared {
     async fn dial<'a>(&'a self, slot: Slot<'a>, hope: Hope) -> Result<(Slot<'a>, Live), LoadError> {
         let turn = self.dialling.lock().await;
         self.health.check()?;
+        // While this load waited for its turn, another may have ended.
+        if let Some(live) = slot.idle() {
+            return Ok((slot, live));
+        }
         if self.slots.has_surrendered() {
             drop(turn);
             return self.make_do(slot, hope).await;
         }
-        match self.options.engine.connect().await {
-            Ok(connection) => Ok((slot, self.slots.count(connection))),
-            Err(error) if has_no_room(&error) && self.slots.connections() > 0 => {
+        match timeout(DIAL_TIMEOUT, self.options.engine.connect()).await {
+            Ok(Ok(connection)) => Ok((slot, self.slots.count(connection))),
+            Ok(Err(error)) if has_no_room(&error) && self.slots.connections() > 0 => {
                 drop(turn);
                 self.health.complain(&error);
                 self.make_do(slot, hope).await
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 self.lost(&error);
                 Err(LoadError::Unavailable)
+            }
+            Err(_) => {
+                self.health.doubt();
+                Err(LoadError::TimedOut)
             }
         }
     }

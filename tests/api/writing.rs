@@ -398,6 +398,34 @@ async fn a_change_that_could_not_reach_redis_reaches_it_before_redis_is_asked_ag
 }
 
 #[tokio::test]
+async fn a_change_that_redis_takes_no_writes_for_is_seen_all_the_same() {
+    let (database, redis) = (
+        postgres::shared().await.database().await,
+        Redis::start().await,
+    );
+    let proxy = Proxy::to(redis.port()).await;
+    let cache = proxy.url(&redis.url());
+    let settings = [
+        ("DATABASE_URL", database.as_str()),
+        ("REDIS_URL", &cache),
+        ("ADMIN_TOKEN", TOKEN),
+        ("LOCAL_ENTRIES", "0"),
+    ];
+    let service = Service::start(&settings).await;
+    service.until_ready_says(ALL_WELL).await;
+    assert_eq!(service.template(1).await.status, 200);
+    redis.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    assert_eq!(put(&service, 1, "While read-only").await.status, 200);
+    assert_eq!(service.template(1).await.json()["name"], "While read-only");
+    // And when it is found to be read-only only after it was away.
+    proxy.set(Mode::Reset).await;
+    assert_eq!(put(&service, 1, "While away").await.status, 200);
+    proxy.set(Mode::Pass).await;
+    service.until_ready_says(ALL_WELL).await;
+    assert_eq!(service.template(1).await.json()["name"], "While away");
+}
+
+#[tokio::test]
 async fn redis_refuses_what_is_older_than_what_it_has() {
     let backends = Backends::new().await;
     let service = backends.replica(&[]).await;
