@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::Connection as _;
 use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::ask::ask;
@@ -24,6 +26,9 @@ const TASKS: usize = 2;
 const DESCRIPTORS: usize = 40;
 const MIB: u64 = 48;
 
+/// More different templates than there are slots.
+const ENOUGH: i64 = 30;
+
 /// Checks everything, and returns what is in use at the end.
 pub(crate) async fn check(stage: &Stage, tally: &Tally, service: &Handle, before: Level) -> Level {
     let expect = |what: &str, holds: bool| {
@@ -33,6 +38,10 @@ pub(crate) async fn check(stage: &Stage, tally: &Tally, service: &Handle, before
     };
     let ready = within(async || says_all_well(stage).await).await;
     expect("/readyz does not say that all is well", ready);
+    expect(
+        "fewer queries than there are slots can run at once",
+        fills_all_slots(stage).await,
+    );
     let hit = within(async || is_hit(stage).await).await;
     expect("requests do not hit", hit);
     let idle = within(async || is_idle(&stage.service.scrape().await)).await;
@@ -75,6 +84,26 @@ async fn within(mut holds: impl AsyncFnMut() -> bool) -> bool {
 async fn says_all_well(stage: &Stage) -> bool {
     let answer = ask(&Client::new(), &stage.service.url("/readyz")).await;
     answer.is_ok_and(|answer| answer.text() == ALL_WELL)
+}
+
+/// Whether as many queries as there are slots can run at once: none was lost with a query that did not end.
+async fn fills_all_slots(stage: &Stage) -> bool {
+    let lock = stage.lock().await;
+    stage.redis.cli(&["FLUSHALL"]).await;
+    let client = Client::new();
+    let mut asking = JoinSet::new();
+    for id in 1..=ENOUGH {
+        let (client, url) = (client.clone(), stage.url_of(id));
+        asking.spawn(async move { ask(&client, &url).await });
+    }
+    let filled = within(async || {
+        let counters = stage.service.scrape().await;
+        counters.value("db_queries_in_flight") == counters.value("db_slots")
+    });
+    let filled = filled.await;
+    lock.close().await.expect("a goodbye");
+    asking.join_all().await;
+    filled
 }
 
 /// Whether the second of two requests is answered from Redis.

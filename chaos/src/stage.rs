@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio::runtime::Handle;
 
-use crate::support::{Postgres, Proxy, Redis, Service};
+use crate::support::{Postgres, Proxy, Redis, Service, postgres};
 
 /// `CACHE_TTL`: short, so that entries expire all the time.
 pub(crate) const TTL: Duration = Duration::from_secs(2);
@@ -57,6 +58,16 @@ impl Stage {
             database_url,
             service,
         }
+    }
+
+    /// Locks the table until the session is closed.
+    pub(crate) async fn lock(&self) -> PgConnection {
+        let mut session = postgres::session(&self.database_url).await;
+        let lock = sqlx::raw_sql("BEGIN; LOCK TABLE templates");
+        lock.execute(&mut session)
+            .await
+            .expect("PostgreSQL is well but for this lock");
+        session
     }
 
     /// Where to ask for a template.

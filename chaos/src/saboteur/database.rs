@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use sqlx::Connection as _;
 use tokio::time::sleep;
 
 use super::repeat;
 use crate::schedule::DatabaseFault;
 use crate::stage::Stage;
-use crate::support::{Mode, postgres};
+use crate::support::Mode;
 
 const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                          WHERE application_name = 'stampede'";
@@ -66,13 +67,8 @@ impl DatabaseSaboteur {
     }
 
     async fn lock(&self, length: Duration) {
-        let mut session = postgres::session(&self.stage.database_url).await;
-        let lock = sqlx::raw_sql("BEGIN; LOCK TABLE templates")
-            .execute(&mut session)
-            .await;
-        lock.expect("PostgreSQL is well but for this lock");
+        let session = self.stage.lock().await;
         sleep(length).await;
-        let unlock = sqlx::raw_sql("ROLLBACK").execute(&mut session).await;
-        unlock.expect("PostgreSQL is well but for this lock");
+        session.close().await.expect("a goodbye");
     }
 }
