@@ -39,7 +39,10 @@ impl App {
                 }
                 None => {
                     metrics.cache_up.set(1);
-                    TemplateCache::Memory(MemoryCache::new(config.stale_while_revalidate))
+                    TemplateCache::Memory(MemoryCache::new(
+                        config.stale_while_revalidate,
+                        config.cache_ttl + config.longest_load(),
+                    ))
                 }
             }
         };
@@ -109,6 +112,7 @@ fn backends(config: &Config) -> Result<(Option<RedisOptions>, StoreOptions), Pro
                 config.redis_timeout,
                 config.cache_ttl,
                 config.stale_while_revalidate,
+                config.longest_load(),
             )
         })
         .transpose();

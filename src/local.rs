@@ -18,6 +18,7 @@ pub struct LocalCopy {
     shelf: Option<Shelf>,
     stale_for: Duration,
     overtime: Duration,
+    stands_for: Duration,
     /// Changes before this moment may have been missed: see [`LocalCopy::distrust`].
     trusted_since: AtomicU64,
 }
@@ -35,13 +36,19 @@ pub enum Keeping {
 
 impl LocalCopy {
     /// Room for this many templates, which may be none; each may answer for `overtime` after its TTL while it is loaded
-    /// anew, and for `stale_for` when nothing else can.
-    pub fn new(entries: usize, overtime: Duration, stale_for: Duration) -> Self {
+    /// anew, and for `stale_for` when nothing else can. For `stands_for` no older state takes the place of a newer one.
+    pub fn new(
+        entries: usize,
+        overtime: Duration,
+        stale_for: Duration,
+        stands_for: Duration,
+    ) -> Self {
         let shelf = (entries > 0).then(|| Shelf::new(entries));
         Self {
             shelf,
             overtime,
             stale_for,
+            stands_for,
             trusted_since: AtomicU64::new(0),
         }
     }
@@ -54,7 +61,7 @@ impl LocalCopy {
         let known = shelf.at(id);
         // What a hit brings is mostly what is kept already.
         let kept = known.is_some_and(|known| known.is_newest() && known.entry.is_same(entry))
-            || shelf.put(id, entry);
+            || shelf.put(id, entry, self.stands_for);
         if kept {
             Keeping::Kept
         } else {
@@ -64,7 +71,7 @@ impl LocalCopy {
 
     /// The copy whose TTL still lasts, or ended no longer than the overtime ago.
     pub fn usable(&self, id: TemplateId, now: Moment) -> Option<Entry> {
-        let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
+        let trusted_since = self.trusted_since();
         self.newest(id)
             .filter(|entry| entry.is_usable(now, self.overtime) && entry.stored_at >= trusted_since)
     }
@@ -96,17 +103,20 @@ impl LocalCopy {
             .is_none_or(|shelf| shelf.overtake(id, changed))
     }
 
-    /// Forgets what is known of a template, because it may have changed and nobody can say to what.
-    pub fn forget(&self, id: TemplateId) {
-        if let Some(shelf) = &self.shelf {
-            shelf.forget(id);
-        }
+    /// The version of a template that is known, if any is.
+    pub fn version(&self, id: TemplateId) -> Option<i64> {
+        self.at(id).map(|kept| kept.at_least)
     }
 
     /// Changes up to now may have been missed: no copy of before is fresh any more, though it may still be the
     /// last-known-good.
     pub fn distrust(&self, now: Moment) {
-        self.trusted_since.store(now.0, Ordering::Relaxed);
+        self.trusted_since.fetch_max(now.0 + 1, Ordering::Relaxed);
+    }
+
+    /// From when on no change was missed; what became known before may be older than it seems.
+    pub fn trusted_since(&self) -> Moment {
+        Moment(self.trusted_since.load(Ordering::Relaxed))
     }
 
     fn newest(&self, id: TemplateId) -> Option<Entry> {
@@ -141,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_fresh_for_its_ttl_and_good_for_stale_for_longer() {
-        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60), TTL);
         local.keep(id(), &version(1, 0));
         let answers = [29_999, 30_000, 89_999, 90_000].map(|now| {
             let now = Moment(now);
@@ -158,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_older_answer_never_replaces_a_newer_one() {
-        let local = LocalCopy::new(10, Duration::ZERO, Duration::ZERO);
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::ZERO, TTL);
         local.keep(id(), &version(2, 1_000));
         local.keep(id(), &version(1, 500));
         assert_eq!(local.usable(id(), Moment(1_000)), Some(version(2, 1_000)));
@@ -166,7 +176,7 @@ mod tests {
 
     #[test]
     fn that_a_template_is_absent_is_never_answered_past_its_ttl() {
-        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60), TTL);
         local.keep(
             id(),
             &Entry::new(State::Absent { version: 0 }, Moment(0), TTL, Duration::ZERO),
@@ -177,7 +187,7 @@ mod tests {
 
     #[test]
     fn without_room_nothing_is_kept_and_nothing_is_called_unknown() {
-        let local = LocalCopy::new(0, Duration::ZERO, Duration::from_secs(60));
+        let local = LocalCopy::new(0, Duration::ZERO, Duration::from_secs(60), TTL);
         assert_eq!(local.keep(id(), &version(1, 0)), Keeping::NoRoom);
         assert!(
             local.usable(id(), Moment(1)).is_none()
@@ -188,7 +198,7 @@ mod tests {
 
     #[test]
     fn only_what_became_known_meanwhile_counts_as_known_since() {
-        let local = LocalCopy::new(10, Duration::ZERO, Duration::ZERO);
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::ZERO, TTL);
         local.keep(id(), &version(1, 1_000));
         assert!(local.known_since(id(), Moment(1_000)).is_some());
         assert!(local.known_since(id(), Moment(1_001)).is_none());
@@ -196,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_was_overtaken_is_stale_but_may_be_the_last_known_good() {
-        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60), TTL);
         local.keep(id(), &version(1, 0));
         assert!(local.overtake(id(), &Entry::changed(2, Moment(1), TTL)));
         assert!(
@@ -210,7 +220,7 @@ mod tests {
 
     #[test]
     fn after_a_gap_no_copy_of_before_is_fresh() {
-        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60));
+        let local = LocalCopy::new(10, Duration::ZERO, Duration::from_secs(60), TTL);
         local.keep(id(), &version(1, 0));
         local.distrust(Moment(5));
         assert!(

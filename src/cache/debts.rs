@@ -16,7 +16,7 @@ pub(super) struct Debts {
 
 struct Owed {
     command: Cmd,
-    version: Option<i64>,
+    told: Told,
     number: u64,
 }
 
@@ -39,6 +39,15 @@ impl Told {
             Content::Template(_) | Content::Absent => Self::State(entry.version),
         }
     }
+
+    /// Orders by version, and at the same version a state before the news of it. Nothing is the least.
+    fn rank(self) -> (i64, bool) {
+        match self {
+            Self::State(version) => (version, true),
+            Self::Changed(version) => (version, false),
+            Self::Nothing => (i64::MIN, false),
+        }
+    }
 }
 
 /// One debt, to be settled with [`Debts::settle`] when it was paid.
@@ -51,11 +60,12 @@ pub(super) struct Debt {
 impl Debts {
     const MOST: usize = 10_000;
 
-    /// Keeps a command for later, in the place of an earlier one that tells no more; false if there is no room.
+    /// Keeps a command for later, in the place of an earlier one that tells less; false if there is no room.
     pub(super) fn owe(&self, id: TemplateId, told: Told, command: Cmd) -> bool {
         let mut owed = self.owed.lock();
-        let version = owed.get(&id).and_then(|owed| owed.version);
-        if matches!(told, Told::Changed(changed) if version.is_some_and(|version| version >= changed))
+        if owed
+            .get(&id)
+            .is_some_and(|owed| owed.told.rank() > told.rank())
         {
             return true;
         }
@@ -63,15 +73,11 @@ impl Debts {
             return false;
         }
         let number = fastrand::u64(..);
-        let version = match told {
-            Told::State(version) => Some(version),
-            Told::Changed(_) | Told::Nothing => None,
-        };
         owed.insert(
             id,
             Owed {
                 command,
-                version,
+                told,
                 number,
             },
         );
@@ -125,7 +131,7 @@ mod tests {
         let debts = Debts::default();
         debts.owe(id(1), Told::State(1), redis::cmd("A"));
         let first = debts.any().unwrap();
-        debts.owe(id(1), Told::Nothing, redis::cmd("B"));
+        debts.owe(id(1), Told::State(2), redis::cmd("B"));
         debts.settle(&first);
         let second = debts.any().unwrap();
         assert_eq!(
@@ -143,16 +149,22 @@ mod tests {
             assert!(debts.owe(id(number), Told::State(1), redis::cmd("A")));
         }
         assert!(
-            debts.owe(id(1), Told::Nothing, redis::cmd("B"))
+            debts.owe(id(1), Told::State(2), redis::cmd("B"))
                 && !debts.owe(id(20_000), Told::State(1), redis::cmd("A"))
         );
     }
 
     #[test]
-    fn a_state_is_not_forgotten_for_the_news_of_it() {
+    fn what_tells_less_takes_no_place() {
         let debts = Debts::default();
-        debts.owe(id(1), Told::State(2), redis::cmd("A"));
-        for (told, expected) in [(Told::Changed(2), "A"), (Told::Changed(3), "B")] {
+        debts.owe(id(1), Told::State(5), redis::cmd("A"));
+        for (told, expected) in [
+            (Told::State(4), "A"),
+            (Told::Changed(5), "A"),
+            (Told::Nothing, "A"),
+            (Told::Changed(6), "B"),
+            (Told::Changed(5), "B"),
+        ] {
             assert!(debts.owe(id(1), told, redis::cmd("B")));
             let owed = debts.any().unwrap().command.get_packed_command();
             assert_eq!(owed, redis::cmd(expected).get_packed_command(), "{told:?}");

@@ -22,14 +22,17 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return 1";
 
-/// The command that stores an entry for its TTL and the overtime; its reply is 1 if it did, and 0 if something newer is there.
-pub(super) fn write(id: TemplateId, entry: &Entry, overtime: Duration) -> Cmd {
-    let left = entry
-        .expires_at
-        .after(overtime)
-        .since(Moment::now())
-        .as_millis()
-        .max(1);
+/// The command that stores an entry for its TTL and the overtime, or for the longest that a load of something older may
+/// be under way; its reply is 1 if it did, and 0 if something newer is there.
+pub(super) fn write(
+    id: TemplateId,
+    entry: &Entry,
+    overtime: Duration,
+    longest_load: Duration,
+) -> Cmd {
+    let left = entry.expires_at.after(overtime).since(Moment::now());
+    // Past its TTL it is not read any more, but still keeps a load of something older from being stored.
+    let left = left.max(longest_load).as_millis();
     // That something has changed to a version says less than that version itself.
     let yields_to_same = if entry.content == Content::Changed {
         "1"

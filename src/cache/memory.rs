@@ -13,6 +13,7 @@ use crate::template::TemplateId;
 pub struct MemoryCache {
     shelf: Shelf,
     overtime: Duration,
+    stands_for: Duration,
     /// What was stored before may have changed since.
     trusted_since: AtomicU64,
 }
@@ -21,11 +22,13 @@ pub struct MemoryCache {
 const ENTRIES: usize = 64 * 1024;
 
 impl MemoryCache {
-    /// Empty. A template answers for `overtime` after its TTL, while it is loaded anew.
-    pub fn new(overtime: Duration) -> Self {
+    /// Empty. A template answers for `overtime` after its TTL, while it is loaded anew; no
+    /// older state takes the place of one for `stands_for`.
+    pub fn new(overtime: Duration, stands_for: Duration) -> Self {
         Self {
             shelf: Shelf::new(ENTRIES),
             overtime,
+            stands_for,
             trusted_since: AtomicU64::new(0),
         }
     }
@@ -44,7 +47,7 @@ impl MemoryCache {
     }
 
     pub(super) fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
-        if self.shelf.put(id, entry) {
+        if self.shelf.put(id, entry, self.stands_for) {
             Stored::Yes
         } else {
             Stored::Overtaken
@@ -56,7 +59,7 @@ impl MemoryCache {
     }
 
     pub(super) fn distrust(&self, now: Moment) {
-        self.trusted_since.store(now.0, Ordering::Relaxed);
+        self.trusted_since.fetch_max(now.0 + 1, Ordering::Relaxed);
     }
 
     pub(super) fn forget(&self, id: TemplateId) {

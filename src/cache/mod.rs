@@ -111,6 +111,14 @@ impl TemplateCache {
         }
     }
 
+    /// Whether a miss is no news, because nothing can be stored at the moment.
+    pub fn refuses_writes(&self) -> bool {
+        match self {
+            Self::Redis(cache) => cache.refuses_writes(),
+            Self::Memory(_) => false,
+        }
+    }
+
     /// Whether lookups are being answered.
     pub fn is_up(&self) -> bool {
         match self {

@@ -1,11 +1,12 @@
 //! [`RedisCache`]: answers in Redis, under `td:v1:<id>`, written as [`super::payload`] and [`super::fence`] say.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, IntoConnectionInfo, Value};
+use redis::{Client, Cmd, IntoConnectionInfo, Value};
 
 use super::debts::Told;
 use super::entry::{Entry, Moment};
@@ -22,6 +23,7 @@ pub struct RedisOptions {
     timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
+    longest_load: Duration,
 }
 
 impl RedisOptions {
@@ -33,6 +35,7 @@ impl RedisOptions {
         timeout: Duration,
         longest_ttl: Duration,
         overtime: Duration,
+        longest_load: Duration,
     ) -> Result<Self, &'static str> {
         let refused = |_| "the Redis client does not accept this address";
         // The client's own default waits for more to send before it sends.
@@ -47,6 +50,7 @@ impl RedisOptions {
             timeout,
             longest_ttl,
             overtime,
+            longest_load,
         })
     }
 }
@@ -57,6 +61,9 @@ pub struct RedisCache {
     slot: Slot,
     longest_ttl: Duration,
     overtime: Duration,
+    longest_load: Duration,
+    /// Whether the last write was refused by a server that answers.
+    refuses_writes: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -68,12 +75,15 @@ impl RedisCache {
             timeout,
             longest_ttl,
             overtime,
+            longest_load,
         } = options;
         let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
         Self {
             slot,
             longest_ttl,
             overtime,
+            longest_load,
+            refuses_writes: AtomicBool::new(false),
             metrics,
         }
     }
@@ -124,12 +134,10 @@ impl RedisCache {
 
     pub(super) async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self
-            .slot
-            .call(&fence::write(id, entry, self.overtime))
+            .write(&fence::write(id, entry, self.overtime, self.longest_load))
             .await
         {
-            Ok(Value::Int(0)) => Stored::Overtaken,
-            Ok(_) => Stored::Yes,
+            Ok(stored) => stored,
             Err(failure) => {
                 self.count(Operation::Set, &failure);
                 Stored::No
@@ -137,11 +145,30 @@ impl RedisCache {
         }
     }
 
+    async fn write(&self, command: &Cmd) -> Result<Stored, Failure> {
+        let outcome = self.slot.call(command).await;
+        match outcome {
+            Ok(_) => self.refuses_writes.store(false, Ordering::Relaxed),
+            Err(Failure::Server(_)) => self.refuses_writes.store(true, Ordering::Relaxed),
+            Err(Failure::Timeout | Failure::Unavailable) => {}
+        }
+        Ok(if outcome? == Value::Int(0) {
+            Stored::Overtaken
+        } else {
+            Stored::Yes
+        })
+    }
+
+    /// Whether it answers, but takes no writes: full, say, or read-only. Then what it has not is no news.
+    pub(super) fn refuses_writes(&self) -> bool {
+        self.refuses_writes.load(Ordering::Relaxed)
+    }
+
     /// Stores what must not be missed. If Redis cannot be reached it is told before it is asked again; if it takes no
     /// writes, or too much is owed to it, nothing that it has is believed any more.
     pub(super) async fn announce(&self, id: TemplateId, entry: &Entry) {
-        let command = fence::write(id, entry, self.overtime);
-        let Err(failure) = self.slot.call(&command).await else {
+        let command = fence::write(id, entry, self.overtime, self.longest_load);
+        let Err(failure) = self.write(&command).await else {
             return;
         };
         self.count(Operation::Set, &failure);

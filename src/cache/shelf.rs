@@ -4,11 +4,13 @@
 //! template. Nothing expires here by itself: whoever takes an entry looks at its times. An older state never replaces
 //! a newer one.
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::entry::{Content, Entry};
+use super::entry::{Content, Entry, Moment};
 use crate::template::TemplateId;
 
 /// Entries by template.
@@ -27,6 +29,9 @@ pub struct Kept {
     pub entry: Entry,
     /// The newest state that is known to exist.
     pub at_least: i64,
+    /// Until when nothing older is taken. After that, what comes is believed, whatever its version: the database itself
+    /// may have gone back, as one that is restored does.
+    until: Moment,
 }
 
 impl Kept {
@@ -68,13 +73,14 @@ impl Shelf {
         self.templates.get(&id).or_else(|| self.others.get(&id))
     }
 
-    /// Keeps an entry unless something newer is known, and says whether it, or the same, is kept now.
-    pub fn put(&self, id: TemplateId, entry: &Entry) -> bool {
+    /// Keeps an entry unless something newer is known, and says whether it, or the same, is kept now. For so long nothing
+    /// older takes its place.
+    pub fn put(&self, id: TemplateId, entry: &Entry, stands_for: Duration) -> bool {
         let _replacing = self.replacing(id).lock();
         let known = self.at(id);
         let newest = known
             .as_ref()
-            .is_none_or(|known| known.at_least <= entry.version);
+            .is_none_or(|known| known.at_least <= entry.version || known.until <= entry.stored_at);
         let same = known.is_some_and(|known| {
             known.entry.version == entry.version && known.entry.stored_at >= entry.stored_at
         });
@@ -84,6 +90,7 @@ impl Shelf {
                 Kept {
                     entry: entry.clone(),
                     at_least: entry.version,
+                    until: entry.stored_at.after(stands_for),
                 },
             );
         }
@@ -104,6 +111,7 @@ impl Shelf {
                 Kept {
                     entry,
                     at_least: changed.version,
+                    until: changed.expires_at,
                 },
             );
         }
@@ -137,11 +145,10 @@ impl Shelf {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::super::entry::Moment;
     use super::*;
     use crate::template::{State, Template, UpdatedAt};
+
+    const STANDS: Duration = Duration::from_secs(30);
 
     fn id(number: i64) -> TemplateId {
         TemplateId::new(number).unwrap()
@@ -179,8 +186,9 @@ mod tests {
     #[test]
     fn a_flood_of_absent_ids_evicts_no_template() {
         let shelf = Shelf::new(100);
-        (1..=50).for_each(|number| assert!(shelf.put(id(number), &template(number, 1, 10))));
-        (1_000..20_000).for_each(|number| assert!(shelf.put(id(number), &absent(0))));
+        (1..=50)
+            .for_each(|number| assert!(shelf.put(id(number), &template(number, 1, 10), STANDS)));
+        (1_000..20_000).for_each(|number| assert!(shelf.put(id(number), &absent(0), STANDS)));
         assert_eq!(
             (1..=50)
                 .filter(|number| shelf.at(id(*number)).is_some())
@@ -193,10 +201,12 @@ mod tests {
     #[test]
     fn the_number_of_templates_and_their_bytes_are_bounded() {
         let shelf = Shelf::new(100);
-        (1..=1_000).for_each(|number| assert!(shelf.put(id(number), &template(number, 1, 10))));
-        assert!(shelf.templates.len() <= 100);
         (1..=1_000)
-            .for_each(|number| assert!(shelf.put(id(number), &template(number, 2, 10 * 1024))));
+            .for_each(|number| assert!(shelf.put(id(number), &template(number, 1, 10), STANDS)));
+        assert!(shelf.templates.len() <= 100);
+        (1..=1_000).for_each(|number| {
+            assert!(shelf.put(id(number), &template(number, 2, 10 * 1024), STANDS))
+        });
         assert!(shelf.templates.len() <= 10);
     }
 
@@ -204,7 +214,7 @@ mod tests {
     fn a_template_that_came_or_went_is_in_one_place_only() {
         let shelf = Shelf::new(100);
         for entry in [absent(0), template(1, 1, 10), absent(2)] {
-            assert!(shelf.put(id(1), &entry));
+            assert!(shelf.put(id(1), &entry, STANDS));
             assert_eq!(shelf.at(id(1)).unwrap().entry, entry);
             assert_eq!(shelf.templates.len() + shelf.others.len(), 1);
         }
@@ -213,20 +223,36 @@ mod tests {
     #[test]
     fn an_older_state_never_replaces_a_newer_one() {
         let shelf = Shelf::new(100);
-        shelf.put(id(1), &template(1, 2, 10));
-        assert!(!shelf.put(id(1), &template(1, 1, 10)));
-        assert!(!shelf.put(id(1), &absent(1)));
+        shelf.put(id(1), &template(1, 2, 10), STANDS);
+        assert!(!shelf.put(id(1), &template(1, 1, 10), STANDS));
+        assert!(!shelf.put(id(1), &absent(1), STANDS));
         assert_eq!(shelf.at(id(1)).unwrap().entry.version, 2);
     }
 
     #[test]
     fn what_has_changed_is_overtaken_until_the_change_is_seen() {
         let shelf = Shelf::new(100);
-        shelf.put(id(1), &template(1, 1, 10));
+        shelf.put(id(1), &template(1, 1, 10), STANDS);
         assert!(shelf.overtake(id(1), &changed(2)) && !shelf.overtake(id(1), &changed(2)));
         let kept = shelf.at(id(1)).unwrap();
         assert!(!kept.is_newest() && kept.entry.version == 1);
-        assert!(!shelf.put(id(1), &template(1, 1, 10)));
-        assert!(shelf.put(id(1), &template(1, 2, 10)) && shelf.at(id(1)).unwrap().is_newest());
+        assert!(!shelf.put(id(1), &template(1, 1, 10), STANDS));
+        assert!(
+            shelf.put(id(1), &template(1, 2, 10), STANDS) && shelf.at(id(1)).unwrap().is_newest()
+        );
+    }
+
+    #[test]
+    fn an_older_state_is_believed_once_the_newer_one_has_stood_long_enough() {
+        let shelf = Shelf::new(100);
+        shelf.put(id(1), &template(1, 5, 10), STANDS);
+        let restored = |at| Entry {
+            stored_at: Moment(at),
+            ..template(1, 1, 10)
+        };
+        assert!(!shelf.put(id(1), &restored(29_999), STANDS));
+        assert!(
+            shelf.put(id(1), &restored(30_000), STANDS) && shelf.at(id(1)).unwrap().is_newest()
+        );
     }
 }

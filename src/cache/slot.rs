@@ -192,7 +192,7 @@ impl Shared {
 
     fn distrust(&self, now: Moment) {
         self.trusted_since
-            .store(now.after(TIE).0, Ordering::Relaxed);
+            .fetch_max(now.after(TIE).0, Ordering::Relaxed);
     }
 
     /// Empties the slot, unless it holds another connection by now.
@@ -267,7 +267,7 @@ async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnect
         .set_response_timeout(None)
         .set_pipeline_buffer_size(PIPELINE);
     let dial = client.get_multiplexed_async_connection_with_config(&config);
-    let mut commands = match timeout(DIAL_TIMEOUT, dial).await {
+    let mut commands = match timeout(DIAL_TIMEOUT.max(patience * 5), dial).await {
         Ok(dialled) => dialled.map_err(|error| reason(&error))?,
         Err(_) => return Err("no connection in time"),
     };
@@ -288,7 +288,7 @@ const NO_ANSWER: &str = "no answer in time";
 /// What was stored within the same millisecond as a change may be from before it.
 const TIE: Duration = Duration::from_millis(1);
 
-/// Longest a dial may take, name look-up and handshake included.
+/// Longest a dial may take, name look-up and handshake included; longer where calls may take long.
 const DIAL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many commands may queue for the socket.

@@ -190,15 +190,20 @@ impl Config {
         }
     }
 
-    /// The longest that a request can take when every part of it takes as long as it may: the lookup, the wait for
-    /// a slot, the query, and the fill.
+    /// The longest that a request can take when every part of it takes as long as it may: the lookup, the removal of
+    /// what is not ours, the wait for a slot, the query, and the fill.
     fn sum_of_the_parts(&self) -> Duration {
-        self.redis_timeout + self.db_queue_timeout + self.db_timeout + self.redis_timeout
+        self.redis_timeout * 3 + self.db_queue_timeout + self.db_timeout
     }
 
     /// The longest that one load can take: the wait for a slot, the query, and the fill.
     pub fn flight_deadline(&self) -> Duration {
         self.db_queue_timeout + self.db_timeout + self.redis_timeout
+    }
+
+    /// The longest that a load of something older than a change can still be under way, here or in another replica.
+    pub fn longest_load(&self) -> Duration {
+        self.flight_deadline() * 2
     }
 
     fn contradictions(&self) -> Vec<Problem> {
@@ -208,7 +213,7 @@ impl Config {
             problems.push(Problem {
                 variable: "REQUEST_TIMEOUT",
                 problem: format!(
-                    "must exceed twice REDIS_TIMEOUT plus DB_QUEUE_TIMEOUT plus DB_TIMEOUT, which is {}",
+                    "must exceed three times REDIS_TIMEOUT plus DB_QUEUE_TIMEOUT plus DB_TIMEOUT, which is {}",
                     humantime::format_duration(sum)
                 ),
             });

@@ -121,6 +121,9 @@ impl<'a> Sources<'a> {
         match (self.environment(variable), self.environment(&file_variable)) {
             (Some(_), Some(_)) => complain(format!("given twice: {variable} and {file_variable}")),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(text) if text.trim().is_empty() => {
+                    complain(format!("{file_variable} names {path:?}, which is empty"))
+                }
                 Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
                 Err(error) => complain(format!(
                     "{file_variable} names {path:?}, which cannot be read: {error}"

@@ -29,6 +29,9 @@ struct NewTemplate {
     name: String,
 }
 
+/// Each is tried in turn, in one slot.
+const MOST_TAGS: usize = 16;
+
 const LONGEST_BODY: usize = 16 * 1024;
 
 /// Longest wait for a body.
@@ -122,6 +125,11 @@ fn condition(id: TemplateId, headers: &HeaderMap) -> Result<Condition, HttpError
                 tag => versions.extend(headers::version_of(id, tag)),
             }
         }
+    }
+    if versions.len() > MOST_TAGS {
+        return Err(HttpError::BadRequest(
+            "If-Match names more than 16 entity tags",
+        ));
     }
     Ok(Condition::OneOf(versions))
 }

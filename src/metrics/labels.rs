@@ -55,7 +55,7 @@ labels! {
         Hit = "hit",
         /// The in-process copy, while the cache could not be asked.
         Local = "local",
-        /// The database, by this caller's own load.
+        /// The database, by this caller's own load or change.
         Loaded = "loaded",
         /// The database, by another caller's load.
         Shared = "shared",
@@ -63,9 +63,9 @@ labels! {
         Stale = "stale",
         /// Nowhere: there is no such template.
         NotFound = "not_found",
-        /// Nowhere: a limit was reached, or the database cannot be asked and there is no copy.
+        /// Nowhere: a limit was reached.
         Shed = "shed",
-        /// Nowhere: the request was wrong, its sender hung up, or the load failed.
+        /// Nowhere: the request was wrong, its sender hung up, or the database could not say and there is no copy.
         Error = "error",
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::TemplateService;
 use super::answer::Refusal;
 use super::load::{Loader, load_refusal};
-use crate::cache::entry::{Entry, Moment};
+use crate::cache::entry::{Content, Entry, Moment};
 use crate::metrics::labels::Origin;
 use crate::store::{Change, ChangeError, Condition, Notice};
 use crate::template::{State, TemplateId};
@@ -41,6 +41,11 @@ impl TemplateService {
 
 impl Loader {
     async fn change(&self, id: TemplateId, change: &Change) -> Result<State, ChangeRefusal> {
+        let _changing = self
+            .changing
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         match self.store.change(id, change).await {
             Ok(Some(state)) => {
                 self.announce(
@@ -51,13 +56,18 @@ impl Loader {
                 .await;
                 Ok(state)
             }
-            Ok(None) if *change.condition() == Condition::None => Err(ChangeRefusal::NotFound),
-            Ok(None) => Err(ChangeRefusal::ConditionFailed),
+            Ok(None) => {
+                // The writer is about to read what there is instead, and the caches may not know it either.
+                self.flights.forget(&id);
+                let _ = self.load_from_store(id, || true).await;
+                Err(match change.condition() {
+                    Condition::None => ChangeRefusal::NotFound,
+                    Condition::Exists | Condition::OneOf(_) => ChangeRefusal::ConditionFailed,
+                })
+            }
             Err(ChangeError::NotMade(error)) => Err(ChangeRefusal::Refused(load_refusal(error))),
             Err(ChangeError::Unknown) => {
-                self.flights.forget(&id);
-                self.local.forget(id);
-                self.cache.forget(id).await;
+                self.suspect(id).await;
                 Err(ChangeRefusal::Refused(Refusal::Unavailable))
             }
         }
@@ -65,30 +75,50 @@ impl Loader {
 
     async fn announce(&self, id: TemplateId, entry: &Entry, origin: Origin) {
         self.flights.forget(&id);
-        self.local.keep(id, entry);
+        if entry.content != Content::Changed {
+            self.local.keep(id, entry);
+        }
         self.cache.announce(id, entry).await;
         self.metrics.invalidations.of(origin).inc();
     }
 
+    /// A template may have changed. If it has, it is to the version after the one that is known; if none is known, what
+    /// there is in the caches is removed.
+    async fn suspect(&self, id: TemplateId) {
+        match self.local.version(id) {
+            Some(known) => {
+                let changed =
+                    Entry::changed(known.saturating_add(1), Moment::now(), self.longest_load);
+                self.flights.forget(&id);
+                self.local.overtake(id, &changed);
+                self.cache.announce(id, &changed).await;
+            }
+            None => {
+                self.flights.forget(&id);
+                self.cache.forget(id).await;
+            }
+        }
+    }
+
     async fn hear(&self, notice: Notice) {
-        let now = Moment::now();
         match notice {
             Notice::Changed { id, version } => {
-                let changed = Entry::changed(version, now, self.longest_load());
+                let changed = Entry::changed(version, Moment::now(), self.longest_load);
                 // Of its own changes, and of those that it has read already, this process knows more.
                 if self.local.overtake(id, &changed) {
-                    self.flights.forget(&id);
-                    self.cache.announce(id, &changed).await;
-                    self.metrics.invalidations.of(Origin::Notified).inc();
+                    self.announce(id, &changed, Origin::Notified).await;
                 }
             }
             Notice::AllChanged => {
-                self.local.distrust(now);
                 self.flights.forget_all();
+                let now = Moment::now();
+                self.local.distrust(now);
                 self.cache.distrust(now);
                 self.metrics.invalidations.of(Origin::Notified).inc();
             }
             Notice::Gap => {
+                self.flights.forget_all();
+                let now = Moment::now();
                 self.local.distrust(now);
                 self.cache.missed_notices(now);
             }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::error;
 
@@ -33,7 +34,13 @@ pub(super) struct Loader {
     cache_ttl_jitter: f64,
     negative_ttl: Duration,
     flight_deadline: Duration,
+    pub(super) longest_load: Duration,
+    /// One permit for each change that is being made.
+    pub(super) changing: Semaphore,
 }
+
+/// More changes than `MAX_IN_FLIGHT` admits are never under way.
+const MOST_CHANGES: u32 = 1 << 24;
 
 /// What a load brought.
 pub(super) struct Loaded {
@@ -69,6 +76,7 @@ impl Loader {
                 config.local_entries,
                 config.stale_while_revalidate,
                 config.stale_for,
+                config.cache_ttl + config.longest_load(),
             ),
             store,
             metrics,
@@ -78,6 +86,8 @@ impl Loader {
             cache_ttl_jitter: config.cache_ttl_jitter,
             negative_ttl: config.negative_ttl,
             flight_deadline: config.flight_deadline(),
+            longest_load: config.longest_load(),
+            changing: Semaphore::new(MOST_CHANGES as usize),
         }
     }
 
@@ -94,13 +104,15 @@ impl Loader {
         }
     }
 
-    /// The longest that a load of something older can still be under way, here or in another replica.
-    pub(super) fn longest_load(&self) -> Duration {
-        self.flight_deadline * 2
-    }
-
+    /// Waits for changes and loads that are under way, for at most this long.
     pub(super) async fn drain(&self, longest: Duration) {
-        self.flights.drain(longest).await;
+        let ended = async {
+            tokio::join!(
+                self.changing.acquire_many(MOST_CHANGES),
+                self.flights.drain(longest)
+            )
+        };
+        let _ = timeout(longest, ended).await;
     }
 
     async fn load_together(
@@ -170,7 +182,7 @@ impl Loader {
     }
 
     /// Loads a template and fills the caches with it, unless it has changed while the load was under way.
-    async fn load_from_store(
+    pub(super) async fn load_from_store(
         &self,
         id: TemplateId,
         is_current: impl Fn() -> bool,
@@ -180,11 +192,11 @@ impl Loader {
         } else {
             Hope::Speculative
         };
-        let began = Instant::now();
+        let (began, trusted_since) = (Instant::now(), self.local.trusted_since());
         let state = self.store.load(id, hope).await?;
         let took = began.elapsed();
         let entry = self.entry(state, took);
-        let stored = if is_current() {
+        let stored = if is_current() && self.local.trusted_since() == trusted_since {
             self.fill(id, &entry).await
         } else {
             self.prevented()

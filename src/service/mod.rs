@@ -1,7 +1,7 @@
 //! [`TemplateService`]: the path of a request for a template, in reading order.
 //!
 //! 1. Ask the cache. A hit is the answer.
-//! 2. Only if the cache could not be asked: the local copy, while its own TTL lasts.
+//! 2. Only if the cache could not be asked, or could not be filled: the local copy, while its own TTL lasts.
 //! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]).
 //! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
 //!
@@ -79,8 +79,8 @@ impl TemplateService {
                 self.loader.prevented();
             }
             Lookup::Hit(entry) => return Ok(self.cached(id, entry, asked, Source::Hit)),
-            Lookup::Miss => {}
-            Lookup::Unanswered => {
+            Lookup::Miss if !cache.refuses_writes() => {}
+            Lookup::Miss | Lookup::Unanswered => {
                 if let Some(entry) = local.usable(id, now) {
                     return Ok(self.cached(id, entry, asked, Source::Local));
                 }

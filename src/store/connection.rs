@@ -1,5 +1,6 @@
 //! [`Connection`]: one connection to one of the two databases, and the one query. The same rows, the same query.
 
+use std::fmt;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -32,7 +33,7 @@ const DELETE: &str = "DELETE FROM templates WHERE id = $1 AND ($2 = 0 OR version
 type Row = (Option<String>, i64, i64);
 
 /// Which database, and how to connect to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Engine {
     Postgres(Box<PgConnectOptions>),
     Sqlite(Box<SqliteConnectOptions>),
@@ -47,10 +48,24 @@ pub(super) enum Connection {
     Sqlite(SqliteConnection),
 }
 
+impl fmt::Debug for Engine {
+    /// Without the options, which hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Postgres(_) => "Postgres",
+            Self::Sqlite(_) => "Sqlite",
+            Self::Embedded(_) => "Embedded",
+        })
+    }
+}
+
 impl Engine {
     pub(super) fn new(url: Option<&str>, query_timeout: Duration) -> Result<Self, &'static str> {
         match url {
             None => sqlite::embedded().map(Box::new).map(Self::Embedded),
+            Some(url) if url.starts_with("sqlite:") && lives_in_memory(url) => {
+                Err("a database in memory is what there is without an address")
+            }
             Some(url) if url.starts_with("sqlite:") => sqlite::options(url, query_timeout)
                 .map(Box::new)
                 .map(Self::Sqlite),
@@ -166,6 +181,13 @@ impl Connection {
             other => sqlx::Error::Migrate(Box::new(other)),
         })
     }
+}
+
+fn lives_in_memory(url: &str) -> bool {
+    url.contains(":memory:")
+        || url.contains("mode=memory")
+        || url == "sqlite://"
+        || url == "sqlite:"
 }
 
 /// Migrations numbered in their order.

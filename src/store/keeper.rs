@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::connection::{Connection, Engine, has_no_room};
 use super::slots::{Live, Slot};
-use super::{DIAL_TIMEOUT, Hope, LoadError, Shared};
+use super::{DIAL_TIMEOUT, LoadError, Shared};
 
 /// Whether the database can be asked.
 #[derive(Debug, Default)]
@@ -101,8 +101,7 @@ async fn keep(shared: Arc<Shared>, tried: Arc<Notify>) {
                 if matches!(shared.options.engine, Engine::Embedded(_)) {
                     _anchor = Some(connection);
                 } else {
-                    let live = shared.slots.count(connection);
-                    shared.slots.take(Hope::Known).await.give_back(live);
+                    shared.slots.welcome(shared.slots.count(connection)).await;
                 }
                 complained = false;
                 shared.health.found();
@@ -173,7 +172,7 @@ impl Shared {
     /// Asks the database whether it is there, on a slot like any query. No slot in time is no answer either way: then
     /// the queries that hold the slots will tell.
     async fn ask(&self) -> Result<(), Unheard> {
-        let slot = self.slots.take(Hope::Known).await;
+        let slot = self.slots.take().await;
         let answer = timeout(PING_TIMEOUT, self.ping(&slot)).await;
         match answer.map_err(|_| Unheard::Silence)? {
             Ok(live) => slot.give_back(live),
@@ -216,6 +215,10 @@ enum Unheard {
 /// Why, for the log: the server's own words where it has some, never an address.
 fn reason(error: &sqlx::Error) -> String {
     match error {
+        // Class 28: what it says names the user, the host and the database.
+        sqlx::Error::Database(error) if error.code().is_some_and(|code| code.starts_with("28")) => {
+            "it refuses the credentials".into()
+        }
         sqlx::Error::Database(error) => {
             format!(
                 "{} (SQLSTATE {})",

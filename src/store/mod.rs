@@ -18,7 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::template::{State, TemplateId};
@@ -166,9 +166,8 @@ impl Drop for TemplateStore {
 impl fmt::Debug for TemplateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TemplateStore")
-            .field("options", &self.shared.options)
             .field("up", &self.is_up())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -197,11 +196,12 @@ impl Shared {
         let slot = self.slot(Hope::Known).await?;
         self.health.check()?;
         let _in_flight = GaugeGuard::raise(&self.metrics.db_queries_in_flight);
-        let ping = timeout(self.options.timeout, self.ping(&slot))
+        let deadline = Instant::now() + self.options.timeout;
+        let ping = timeout_at(deadline, self.ping(&slot))
             .await
             .map_err(|_| LoadError::TimedOut)?;
         let mut live = ping.map_err(|error| self.failed(&error))?;
-        match timeout(self.options.timeout, live.connection.change(id, change)).await {
+        match timeout_at(deadline, live.connection.change(id, change)).await {
             Ok(Ok(state)) => {
                 slot.give_back(live);
                 Ok(state)
@@ -259,7 +259,7 @@ impl Shared {
         if let Some(live) = slot.idle() {
             return Ok((slot, live));
         }
-        if self.slots.has_surrendered() {
+        if self.slots.has_surrendered() && self.slots.connections() > 0 {
             drop(turn);
             return self.make_do(slot, hope).await;
         }

@@ -111,11 +111,27 @@ impl Slots {
     /// Waits for a slot for at most this long, first come first served. A wait that is bound to be in vain, judging by
     /// those who wait already and by how long slots are held of late, is not begun.
     pub(super) async fn take_within(&self, patience: Duration, hope: Hope) -> Option<Slot<'_>> {
+        let began = Instant::now();
+        let speculative = timeout(patience, self.speculate(hope)).await.ok()?;
+        // Those who wait for the right to speculate are in nobody's way, and not counted.
         let waiting = Waiting::join(&self.waiting);
+        let patience = patience.saturating_sub(began.elapsed());
         if self.expected_wait(waiting.others) > patience {
             return None;
         }
-        timeout(patience, self.take(hope)).await.ok()
+        let permit = timeout(patience, self.permits.acquire()).await.ok()?;
+        Some(Slot {
+            slots: self,
+            permit: permit.expect(NEVER_CLOSED),
+            _speculative: speculative,
+        })
+    }
+
+    async fn speculate(&self, hope: Hope) -> Option<SemaphorePermit<'_>> {
+        match hope {
+            Hope::Known => None,
+            Hope::Speculative => Some(self.speculative.acquire().await.expect(NEVER_CLOSED)),
+        }
     }
 
     fn expected_wait(&self, others: usize) -> Duration {
@@ -140,16 +156,12 @@ impl Slots {
     }
 
     /// Waits for a slot, first come first served. The caller bounds the wait.
-    pub(super) async fn take(&self, hope: Hope) -> Slot<'_> {
-        let speculative = match hope {
-            Hope::Known => None,
-            Hope::Speculative => Some(self.speculative.acquire().await.expect(NEVER_CLOSED)),
-        };
+    pub(super) async fn take(&self) -> Slot<'_> {
         let permit = self.permits.acquire().await.expect(NEVER_CLOSED);
         Slot {
             slots: self,
             permit,
-            _speculative: speculative,
+            _speculative: None,
         }
     }
 
@@ -187,6 +199,15 @@ impl Slots {
             *surrendered -= 1;
             self.idle.lock().push(live);
             self.permits.add_permits(1);
+        }
+    }
+
+    /// Takes in a connection that belongs to no slot yet.
+    pub(super) async fn welcome(&self, live: Live) {
+        if self.has_surrendered() {
+            self.restore(live);
+        } else {
+            self.take().await.give_back(live);
         }
     }
 
@@ -233,7 +254,7 @@ mod tests {
     async fn a_wait_that_is_bound_to_be_in_vain_is_not_begun() {
         let slots = Arc::new(Slots::new(2));
         slots.note_hold(Duration::from_millis(100));
-        let _held = (slots.take(Hope::Known).await, slots.take(Hope::Known).await);
+        let _held = (slots.take().await, slots.take().await);
         // Ten waiters keep two slots busy for 500 ms; one behind eleven would get nothing in time.
         for _ in 0..11 {
             let slots = Arc::clone(&slots);
@@ -248,10 +269,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn speculative_queries_take_half_of_the_slots_at_most() {
         let slots = Slots::new(4);
-        let _held = (
-            slots.take(Hope::Speculative).await,
-            slots.take(Hope::Speculative).await,
-        );
+        let speculate = || slots.take_within(PATIENCE, Hope::Speculative);
+        let _held = (speculate().await, speculate().await);
         assert!(
             slots
                 .take_within(PATIENCE, Hope::Speculative)

@@ -1,9 +1,17 @@
 //! Changing templates: who may, what is checked, and that nobody gets the old state afterwards.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use ::redis::Value;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
+
+use stampede::cache::entry::{Entry, Moment};
+use stampede::cache::{Lookup, RedisCache, RedisOptions, Stored, TemplateCache};
+use stampede::metrics::Metrics;
+use stampede::template::{State, Template, TemplateId, UpdatedAt};
 
 use crate::support::http::{Answer, Client};
 use crate::support::{Mode, Proxy, Redis, Service, eventually, http, postgres, redis};
@@ -327,6 +335,11 @@ async fn every_replica_hears_of_a_change_whoever_made_it() {
     }
     postgres::execute(&backends.database, "DELETE FROM templates WHERE id = 1").await;
     for service in [&one, &other] {
+        let heard = service
+            .scrape()
+            .await
+            .value("invalidations_total{origin=\"notified\"}");
+        assert!(heard >= 1.0, "each heard of it itself");
         eventually("the deletion is seen", async || {
             service.template(1).await.status == 404
         })
@@ -348,9 +361,19 @@ async fn a_truncated_table_is_noticed() {
     let backends = Backends::new().await;
     let service = backends.replica(&[]).await;
     assert_eq!(service.template(1).await.status, 200);
+    put(&service, 1, "Of before").await;
     postgres::execute(&backends.database, "TRUNCATE templates").await;
     eventually("nothing is there any more", async || {
         service.template(1).await.status == 404
+    })
+    .await;
+    let again = "INSERT INTO templates (id, name, updated_at) VALUES (1, 'Again', 0)";
+    postgres::execute(&backends.database, again).await;
+    eventually("the new one is cached", async || {
+        let answer = service.template(1).await;
+        answer.status == 200
+            && answer.json()["version"] == 4
+            && answer.header("cache-status").unwrap().contains("hit")
     })
     .await;
 }
@@ -483,4 +506,94 @@ async fn after_a_gap_in_listening_the_local_copies_are_not_trusted() {
         service.template(1).await.json()["name"] == "Unheard"
     })
     .await;
+}
+
+#[tokio::test]
+async fn many_thousand_rows_can_be_changed_by_hand_at_once() {
+    let backends = Backends::new().await;
+    let service = backends.replica(&[]).await;
+    assert_eq!(service.template(1).await.json()["version"], 1);
+    let insert = "INSERT INTO templates (id, name, updated_at) SELECT n, 'Many', 0 FROM generate_series(1000, 40000) n";
+    postgres::execute(&backends.database, insert).await;
+    postgres::execute(
+        &backends.database,
+        "UPDATE templates SET name = 'All of them'",
+    )
+    .await;
+    eventually("the change is seen", async || {
+        service.template(1).await.json()["name"] == "All of them"
+    })
+    .await;
+    assert_eq!(service.template(1).await.json()["version"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_of_one_template_do_not_stand_in_each_others_way() {
+    for service in [Backends::new().await.replica(&[]).await, embedded().await] {
+        let service = Arc::new(service);
+        let writer = |conditional: bool| {
+            let service = Arc::clone(&service);
+            tokio::spawn(async move {
+                for turn in 0..50 {
+                    let condition = [("if-match", "*")];
+                    let headers = if conditional { &condition[..] } else { &[] };
+                    let body = format!(r#"{{"name":"{turn}"}}"#);
+                    assert_eq!(
+                        change(&service, "PUT", "id=1", &body, headers).await.status,
+                        200
+                    );
+                }
+            })
+        };
+        for writer in [writer(false), writer(true), writer(false), writer(true)] {
+            writer.await.unwrap();
+        }
+        assert_eq!(service.template(1).await.json()["version"], 201);
+    }
+}
+
+fn state(version: i64) -> Entry {
+    let id = TemplateId::new(1).unwrap();
+    let template = Template {
+        id,
+        name: format!("{version}"),
+        updated_at: UpdatedAt(0),
+        version,
+    };
+    Entry::new(
+        State::Present(template),
+        Moment::now(),
+        MINUTE,
+        Duration::ZERO,
+    )
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn redis_itself_takes_nothing_older_than_what_it_has() {
+    let (url, second) = (redis::shared().await.database(), Duration::from_secs(1));
+    let options = RedisOptions::new(&url, second, MINUTE, Duration::ZERO, second).unwrap();
+    let metrics = Arc::new(Metrics::new("test"));
+    let cache = TemplateCache::Redis(RedisCache::connect(options, Arc::clone(&metrics)).await);
+    let id = TemplateId::new(1).unwrap();
+    let changed = |version| Entry::changed(version, Moment::now(), MINUTE);
+    for (entry, expected) in [
+        (state(9), Stored::Yes),
+        (state(10), Stored::Yes),
+        (state(9), Stored::Overtaken),
+        (state(10), Stored::Yes),
+        (changed(10), Stored::Overtaken),
+        (changed(11), Stored::Yes),
+        (state(10), Stored::Overtaken),
+        (state(11), Stored::Yes),
+        (state(i64::MAX), Stored::Yes),
+        (state(i64::MAX - 1), Stored::Overtaken),
+    ] {
+        assert_eq!(cache.store(id, &entry).await, expected, "{entry:?}");
+    }
+    assert!(matches!(
+        cache.lookup(id, Moment::now(), &metrics).await,
+        Lookup::Hit(entry) if entry.version == i64::MAX
+    ));
 }

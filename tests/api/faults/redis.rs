@@ -201,6 +201,31 @@ async fn a_redis_that_takes_no_writes_still_serves_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_takes_no_writes_spares_the_database_past_the_ttl_as_well() {
+    let stage = Stage::set(&[("CACHE_TTL", "2s"), ("CACHE_TTL_JITTER", "0%")]).await;
+    stage.redis.cli(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    eventually(
+        "what it had has expired, and could not be replaced",
+        async || {
+            let counters = stage.service.scrape().await;
+            counters.value("cache_errors_total{op=\"set\",reason=\"error\"}") >= TEMPLATES as f64
+        },
+    )
+    .await;
+    let began = std::time::Instant::now();
+    let grown = stage.during(2_000).await;
+    let ttls = began.elapsed().as_secs_f64() / 2.0;
+    let most = TEMPLATES as f64 * (ttls.ceil() + 1.0);
+    assert!(
+        grown.value("db_hits_total") <= most,
+        "{} queries",
+        grown.value("db_hits_total")
+    );
+    assert!(grown.value("template_responses_total{source=\"local\"}") >= 1_000.0);
+    stage.load.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_refuses_the_credentials_is_away() {
     let stage = Stage::set(&[]).await;
     stage
