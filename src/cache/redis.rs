@@ -8,6 +8,8 @@ use bytes::Bytes;
 use redis::io::tcp::TcpSettings;
 use redis::{Client, Cmd, IntoConnectionInfo, Value};
 
+use tokio::time::{Instant, timeout_at};
+
 use super::debts::Told;
 use super::entry::{Entry, Moment};
 use super::slot::{Failure, Slot};
@@ -59,6 +61,7 @@ impl RedisOptions {
 #[derive(Debug)]
 pub struct RedisCache {
     slot: Slot,
+    timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
     longest_load: Duration,
@@ -80,6 +83,7 @@ impl RedisCache {
         let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
         Self {
             slot,
+            timeout,
             longest_ttl,
             overtime,
             longest_load,
@@ -93,13 +97,14 @@ impl RedisCache {
     }
 
     pub(super) async fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
+        let deadline = Instant::now() + self.timeout;
         match self.slot.call(&fence::read(id)).await {
             Ok(Value::Nil) => Lookup::Miss,
-            Ok(Value::BulkString(bytes)) => self.read(id, bytes.into(), now).await,
+            Ok(Value::BulkString(bytes)) => self.read(id, bytes.into(), now, deadline).await,
             // Something of another type is stored there: an answer, and none of ours.
-            Ok(_) => self.corrupt(id).await,
+            Ok(_) => self.corrupt(id, deadline).await,
             Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => {
-                self.corrupt(id).await
+                self.corrupt(id, deadline).await
             }
             Err(failure) => {
                 self.count(Operation::Get, &failure);
@@ -108,9 +113,9 @@ impl RedisCache {
         }
     }
 
-    async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment) -> Lookup {
+    async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment, deadline: Instant) -> Lookup {
         let Some(mut entry) = payload::decode(id, &bytes) else {
-            return self.corrupt(id).await;
+            return self.corrupt(id, deadline).await;
         };
         entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
         if entry.is_usable(now, self.overtime) && entry.stored_at >= self.slot.trusted_since() {
@@ -120,13 +125,15 @@ impl RedisCache {
         }
     }
 
-    /// What is not ours is removed, so that nothing in it keeps a fill from being stored.
-    async fn corrupt(&self, id: TemplateId) -> Lookup {
+    /// What is not ours is removed, so that nothing in it keeps a fill from being stored. That is part of the lookup, and
+    /// takes no longer than it may.
+    async fn corrupt(&self, id: TemplateId, deadline: Instant) -> Lookup {
         self.metrics
             .cache_errors
             .of((Operation::Get, Reason::Corrupt))
             .inc();
-        if let Err(failure) = self.slot.call(&fence::remove(id)).await {
+        let removal = timeout_at(deadline, self.slot.call(&fence::remove(id))).await;
+        if let Err(failure) = removal.unwrap_or(Err(Failure::Timeout)) {
             self.count(Operation::Del, &failure);
         }
         Lookup::Miss

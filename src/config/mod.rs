@@ -190,10 +190,10 @@ impl Config {
         }
     }
 
-    /// The longest that a request can take when every part of it takes as long as it may: the lookup, the removal of
-    /// what is not ours, the wait for a slot, the query, and the fill.
+    /// The longest that a request can take when every part of it takes as long as it may: the lookup, the wait for
+    /// a slot, the query, and the fill.
     fn sum_of_the_parts(&self) -> Duration {
-        self.redis_timeout * 3 + self.db_queue_timeout + self.db_timeout
+        self.redis_timeout * 2 + self.db_queue_timeout + self.db_timeout
     }
 
     /// The longest that one load can take: the wait for a slot, the query, and the fill.
@@ -213,7 +213,7 @@ impl Config {
             problems.push(Problem {
                 variable: "REQUEST_TIMEOUT",
                 problem: format!(
-                    "must exceed three times REDIS_TIMEOUT plus DB_QUEUE_TIMEOUT plus DB_TIMEOUT, which is {}",
+                    "must exceed twice REDIS_TIMEOUT plus DB_QUEUE_TIMEOUT plus DB_TIMEOUT, which is {}",
                     humantime::format_duration(sum)
                 ),
             });
