@@ -182,7 +182,12 @@ impl Shared {
         let outcome = timeout(self.options.timeout, self.query(slot, id, hope)).await;
         self.slots.note_hold(began.elapsed());
         match outcome {
-            Ok(outcome) => outcome,
+            Ok(outcome) => {
+                if let (Ok(state), Hope::Speculative) = (&outcome, hope) {
+                    self.slots.note_found(matches!(state, State::Present(_)));
+                }
+                outcome
+            }
             Err(_) => {
                 self.health.doubt();
                 Err(LoadError::TimedOut)

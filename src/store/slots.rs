@@ -9,7 +9,7 @@
 //! as many as connections, and restored one by one when the server has room again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,6 +32,8 @@ pub(super) struct Slots {
     waiting: AtomicUsize,
     /// How long a slot is typically held, in microseconds.
     typical_hold: AtomicU64,
+    /// How many of 1,024 speculative queries have found nothing of late.
+    in_vain: AtomicU32,
 }
 
 /// An open connection, counted until it is dropped.
@@ -76,7 +78,7 @@ impl Drop for Waiting<'_> {
 pub enum Hope {
     /// It existed when it was last looked at.
     Known,
-    /// It may not exist: a flood of such queries may take half of the slots, not all.
+    /// It may not exist: while most of such queries find nothing, they may take half of the slots, not all.
     Speculative,
 }
 
@@ -105,6 +107,7 @@ impl Slots {
             surrendered: Mutex::new(0),
             waiting: AtomicUsize::new(0),
             typical_hold: AtomicU64::new(0),
+            in_vain: AtomicU32::new(0),
         }
     }
 
@@ -128,10 +131,22 @@ impl Slots {
     }
 
     async fn speculate(&self, hope: Hope) -> Option<SemaphorePermit<'_>> {
-        match hope {
-            Hope::Known => None,
-            Hope::Speculative => Some(self.speculative.acquire().await.expect(NEVER_CLOSED)),
+        // In a process that has just started every template is unknown; only a flood is held back.
+        let flood = hope == Hope::Speculative && self.in_vain.load(Ordering::Relaxed) > 512;
+        if flood {
+            Some(self.speculative.acquire().await.expect(NEVER_CLOSED))
+        } else {
+            None
         }
+    }
+
+    /// Takes note of what a speculative query has found.
+    pub(super) fn note_found(&self, something: bool) {
+        let before = self.in_vain.load(Ordering::Relaxed);
+        let vain = if something { 0 } else { 1_024 / 8 };
+        // As with the hold: a lost sample does no harm.
+        self.in_vain
+            .store(before - before / 8 + vain, Ordering::Relaxed);
     }
 
     fn expected_wait(&self, others: usize) -> Duration {
@@ -267,9 +282,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn speculative_queries_take_half_of_the_slots_at_most() {
+    async fn speculative_queries_that_find_nothing_take_half_of_the_slots_at_most() {
         let slots = Slots::new(4);
         let speculate = || slots.take_within(PATIENCE, Hope::Speculative);
+        // A cold start: what is asked for turns out to exist.
+        (0..10).for_each(|_| slots.note_found(true));
+        let all = (
+            speculate().await,
+            speculate().await,
+            speculate().await,
+            speculate().await,
+        );
+        assert!(all.3.is_some());
+        drop(all);
+        (0..10).for_each(|_| slots.note_found(false));
         let _held = (speculate().await, speculate().await);
         assert!(
             slots
