@@ -21,7 +21,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// A call by reference, whose result `finish` brings into its caller's form.
-pub(crate) struct Call<'g, 'k, Q, K, V, E, F, R>
+pub(crate) struct Call<'g, 'k, Q, K, V, E, F, T>
 where
     Q: ?Sized,
     K: Eq + Hash + Clone + Send + Sync + 'static,
@@ -34,10 +34,10 @@ where
     loader: Option<F>,
     seat: Option<Passenger<K, V, E>>,
     patience: Patience,
-    finish: fn(Report<V, E>) -> R,
+    finish: T,
 }
 
-impl<'g, 'k, Q, K, V, E, F, R> Call<'g, 'k, Q, K, V, E, F, R>
+impl<'g, 'k, Q, K, V, E, F, T> Call<'g, 'k, Q, K, V, E, F, T>
 where
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     K: Borrow<Q> + Eq + Hash + Clone + Send + Sync + 'static,
@@ -49,7 +49,7 @@ where
         key: &'k Q,
         options: CallOptions,
         loader: F,
-        finish: fn(Report<V, E>) -> R,
+        finish: T,
     ) -> Self
     where
         F: FnOnce(&Arc<Craft<K, V, E>>) -> Fut,
@@ -89,7 +89,7 @@ where
     fn lead<Fut>(
         &self,
         flight: Arc<Craft<K, V, E>>,
-        wait: Option<Wait>,
+        wait: Option<Box<Wait>>,
         loader: F,
         cx: &mut Context<'_>,
     ) -> Result<Passenger<K, V, E>, Report<V, E>>
@@ -99,10 +99,9 @@ where
     {
         let group = &self.group.inner;
         let id = group.id_of(&flight);
-        let leg = load::begin(id, || loader(&flight)).map(|load| load::advance(id, load, cx));
-        let load: Load<V, E> = match leg {
-            Ok(Err(load)) => load,
-            Ok(Ok(ending)) | Err(ending) => {
+        let load: Load<V, E> = match load::begin_and_advance(id, || loader(&flight), cx) {
+            Err(load) => load,
+            Ok(ending) => {
                 return match group.land_own(&flight, ending) {
                     Some(ending) => Err(at_once(&flight, ending)),
                     None => Ok(self.passenger(flight, Role::Leader, false, wait)),
@@ -115,7 +114,7 @@ where
             return Err(Report::refused(Error::NoRuntime));
         }
         let mut passenger = self.passenger(flight, Role::Leader, true, wait);
-        passenger.park(group, load, cx);
+        passenger.park(group, load, cx.waker().clone());
         Ok(passenger)
     }
 
@@ -124,7 +123,7 @@ where
         flight: Arc<Craft<K, V, E>>,
         role: Role,
         driving: bool,
-        wait: Option<Wait>,
+        wait: Option<Box<Wait>>,
     ) -> Passenger<K, V, E> {
         let now = || self.group.inner.clock.now();
         // A leader's wait begins with its flight: one look at the clock does for both.
@@ -151,6 +150,9 @@ where
             return Poll::Ready(report);
         }
         self.seat = Some(passenger);
+        if self.options.wait_at_most.is_none() {
+            return Poll::Pending;
+        }
         self.patience = Patience::of(self.options.wait_at_most);
         self.check_patience(cx)
     }
@@ -205,7 +207,7 @@ fn at_once<K, V, E>(flight: &Craft<K, V, E>, ending: Ending<V, E>) -> Report<V, 
 }
 
 /// Nothing in a call is ever pinned in place: a load has a box of its own.
-impl<Q: ?Sized, K, V, E, F, R> Unpin for Call<'_, '_, Q, K, V, E, F, R>
+impl<Q: ?Sized, K, V, E, F, T> Unpin for Call<'_, '_, Q, K, V, E, F, T>
 where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
@@ -213,7 +215,7 @@ where
 {
 }
 
-impl<Q, K, V, E, F, Fut, R> Future for Call<'_, '_, Q, K, V, E, F, R>
+impl<Q, K, V, E, F, Fut, T, R> Future for Call<'_, '_, Q, K, V, E, F, T>
 where
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     K: Borrow<Q> + Eq + Hash + Clone + Send + Sync + 'static,
@@ -221,16 +223,17 @@ where
     E: Send + Sync + 'static,
     F: FnOnce(&Arc<Craft<K, V, E>>) -> Fut,
     Fut: Future<Output = Result<V, E>> + Send + 'static,
+    T: Fn(Report<V, E>) -> R,
 {
     type Output = R;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
         let call = &mut *self;
-        call.poll_report(cx).map(call.finish)
+        call.poll_report(cx).map(&call.finish)
     }
 }
 
-impl<Q: ?Sized, K, V, E, F, R> Drop for Call<'_, '_, Q, K, V, E, F, R>
+impl<Q: ?Sized, K, V, E, F, T> Drop for Call<'_, '_, Q, K, V, E, F, T>
 where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,

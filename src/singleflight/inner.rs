@@ -39,8 +39,8 @@ pub(crate) struct Inner<K, V, E> {
 
 /// Where a caller is; a load that calls from inside its flight brings its own wait along.
 pub(crate) enum Boarded<K, V, E> {
-    Leader(Arc<Craft<K, V, E>>, Option<Wait>),
-    Follower(Arc<Craft<K, V, E>>, Option<Wait>),
+    Leader(Arc<Craft<K, V, E>>, Option<Box<Wait>>),
+    Follower(Arc<Craft<K, V, E>>, Option<Box<Wait>>),
     Refused(Error<E>),
 }
 

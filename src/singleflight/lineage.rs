@@ -54,14 +54,14 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// Records the wait, or refuses one that would close a circle.
-    pub(crate) fn begin(from: FlightId, to: FlightId) -> Option<Self> {
+    /// Records the wait, or refuses one that would close a circle. In a box, because nearly every caller has none.
+    pub(crate) fn begin(from: FlightId, to: FlightId) -> Option<Box<Self>> {
         let mut waits = lock_waits();
         if reaches(&waits, to, from) {
             return None;
         }
         waits.entry(from).or_default().push(to);
-        Some(Self { from, to })
+        Some(Box::new(Self { from, to }))
     }
 }
 

@@ -14,6 +14,28 @@ use std::task::{Context, Poll};
 /// A load of any loader.
 pub(crate) type Load<V, E> = Pin<Box<dyn Future<Output = Result<V, E>> + Send>>;
 
+/// Calls the loader of `flight` and polls its load, all in one guard against panics: most loads that are ready at once
+/// are ready here.
+pub(crate) fn begin_and_advance<V, E, Fut>(
+    flight: FlightId,
+    loader: impl FnOnce() -> Fut,
+    cx: &mut Context<'_>,
+) -> Result<Ending<V, E>, Pin<Box<Fut>>>
+where
+    Fut: Future<Output = Result<V, E>>,
+{
+    let _polling = Polling::of(flight);
+    // Out here, so that a load that panicked is not dropped while that panic unwinds.
+    let mut begun = None;
+    let leg = catch_unwind(AssertUnwindSafe(|| {
+        begun.insert(Box::pin(loader())).as_mut().poll(cx)
+    }));
+    match begun {
+        Some(load) => ended(leg, load),
+        None => Ok(leg.map_or_else(panicked, |_| unreachable!("only a load is polled"))),
+    }
+}
+
 /// Calls the loader of `flight`.
 pub(crate) fn begin<V, E, Fut>(
     flight: FlightId,
@@ -34,7 +56,15 @@ where
     Fut: Future<Output = Result<V, E>> + ?Sized,
 {
     let _polling = Polling::of(flight);
-    let ending = match catch_unwind(AssertUnwindSafe(|| load.as_mut().poll(cx))) {
+    let leg = catch_unwind(AssertUnwindSafe(|| load.as_mut().poll(cx)));
+    ended(leg, load)
+}
+
+fn ended<V, E, Fut: ?Sized>(
+    leg: std::thread::Result<Poll<Result<V, E>>>,
+    load: Pin<Box<Fut>>,
+) -> Result<Ending<V, E>, Pin<Box<Fut>>> {
+    let ending = match leg {
         Ok(Poll::Pending) => return Err(load),
         Ok(Poll::Ready(result)) => result.into(),
         Err(payload) => panicked(payload),
@@ -47,6 +77,7 @@ pub(crate) fn discard<Fut: ?Sized>(load: Pin<Box<Fut>>) -> Option<Box<dyn std::a
     catch_unwind(AssertUnwindSafe(|| drop(load))).err()
 }
 
+#[cold]
 fn panicked<V, E>(payload: Box<dyn std::any::Any + Send>) -> Ending<V, E> {
     Ending::Panicked(Arc::new(Panic::new(payload)))
 }

@@ -110,6 +110,7 @@ impl<V, E> Report<V, E> {
     }
 
     /// The result alone: a value with its story, or the error without.
+    #[inline]
     pub fn into_result(self) -> Result<Flown<V>, Error<E>> {
         let value = self.result?;
         let Ride {
@@ -148,6 +149,7 @@ impl<V, E> Ending<V, E> {
         }
     }
 
+    #[inline]
     pub(crate) fn into_result(self) -> Result<Arc<V>, Error<E>> {
         match self {
             Self::Ok(value) => Ok(value),

@@ -4,14 +4,14 @@
 
 use super::error::Error;
 use super::inner::{Craft, Inner};
-use super::kernel::{Leg, SlotIndex};
+use super::kernel::{Leg, Parked, SlotIndex};
 use super::lineage::Wait;
 use super::load::{self, Load};
 use super::outcome::{Ending, Generation, Report, Ride, Role};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 /// A caller that was suspended aboard.
@@ -23,7 +23,7 @@ pub(crate) struct Passenger<K, V, E> {
     pub(crate) boarded_at: u64,
     pub(crate) slot: Option<SlotIndex>,
     /// If the caller is itself a load: its wait for this flight.
-    pub(crate) wait: Option<Wait>,
+    pub(crate) wait: Option<Box<Wait>>,
 }
 
 impl<K, V, E> Passenger<K, V, E>
@@ -54,7 +54,7 @@ where
         if !self.driving {
             return None;
         }
-        let Some(load) = self.flight.claim_as_leader() else {
+        let Some(Parked { load, mut driver }) = self.flight.claim_as_leader() else {
             self.driving = false;
             return None;
         };
@@ -65,15 +65,17 @@ where
                 own.map(Poll::Ready)
             }
             Err(load) => {
-                self.park(group, load, cx);
+                // Without a clone, nearly always: the task is the one it was.
+                driver.clone_from(cx.waker());
+                self.park(group, load, driver);
                 self.driving.then_some(Poll::Pending)
             }
         }
     }
 
     /// Leaves a suspended load where it can be taken over.
-    pub(crate) fn park(&mut self, group: &Arc<Inner<K, V, E>>, load: Load<V, E>, cx: &Context<'_>) {
-        match self.flight.park(load, cx.waker().clone()) {
+    pub(crate) fn park(&mut self, group: &Arc<Inner<K, V, E>>, load: Load<V, E>, driver: Waker) {
+        match self.flight.park(load, driver) {
             Leg::Parked => return,
             Leg::Relieved(load) => group.detach(&self.flight, load),
             Leg::Overtaken(load) => drop(load::discard(load)),
@@ -121,7 +123,7 @@ where
         if group.table.leave(&self.flight) {
             group.land(&self.flight, Ending::Aborted);
         } else if self.driving
-            && let Some(load) = self.flight.claim_as_leader()
+            && let Some(Parked { load, .. }) = self.flight.claim_as_leader()
         {
             group.detach(&self.flight, load);
         }

@@ -5,6 +5,7 @@
 //! Deadlines cost nothing per flight, because the watch always wakes for the earliest of them.
 
 use super::inner::{Craft, Inner};
+use super::kernel::Parked;
 use super::outcome::Ending;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
@@ -104,9 +105,9 @@ where
         group.land(flight, Ending::TimedOut);
     }
     for flight in &lingering {
-        if let Some((load, leader)) = flight.relieve() {
+        if let Some(Parked { load, driver }) = flight.relieve() {
             group.detach(flight, load);
-            leader.wake();
+            driver.wake();
         }
     }
     round

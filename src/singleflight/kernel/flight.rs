@@ -37,9 +37,10 @@ struct Cabin<L> {
     parked: Option<Parked<L>>,
 }
 
-struct Parked<L> {
-    load: L,
-    driver: Waker,
+/// A suspended load, and whom it wakes. Both leave the cabin together, so that neither is dropped under its lock.
+pub(crate) struct Parked<L> {
+    pub(crate) load: L,
+    pub(crate) driver: Waker,
 }
 
 /// What comes of parking a load.
@@ -151,31 +152,28 @@ impl<K, T: Clone, L> Flight<K, T, L> {
     }
 
     /// Takes the parked load for the task it has of its own.
-    pub(crate) fn claim(&self) -> Option<L> {
-        self.cabin.lock().parked.take().map(|parked| parked.load)
+    pub(crate) fn claim(&self) -> Option<Parked<L>> {
+        self.cabin.lock().parked.take()
     }
 
     /// Takes the parked load for the leader, unless the leader has been relieved of it.
-    pub(crate) fn claim_as_leader(&self) -> Option<L> {
+    pub(crate) fn claim_as_leader(&self) -> Option<Parked<L>> {
         let mut cabin = self.cabin.lock();
         if self.is_detached() {
             return None;
         }
-        cabin.parked.take().map(|parked| parked.load)
+        cabin.parked.take()
     }
 
     /// Relieves the leader: takes a load that is parked, and has one that is being polled given away afterwards.
-    pub(crate) fn relieve(&self) -> Option<(L, Waker)> {
+    pub(crate) fn relieve(&self) -> Option<Parked<L>> {
         let mut cabin = self.cabin.lock();
         if cabin.landed || self.is_detached() {
             return None;
         }
         self.detached.store(true, Ordering::Relaxed);
         cabin.relief = cabin.parked.is_none();
-        cabin
-            .parked
-            .take()
-            .map(|parked| (parked.load, parked.driver))
+        cabin.parked.take()
     }
 
     /// Notes that the load, which the caller holds, gets a task of its own; nobody needs to be relieved of it any more.

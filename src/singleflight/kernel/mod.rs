@@ -13,7 +13,7 @@ mod sight;
 mod table;
 mod waiters;
 
-pub(crate) use flight::{Flight, Leg};
+pub(crate) use flight::{Flight, Leg, Parked};
 pub(crate) use landing::Landed;
 pub(crate) use table::{Boarding, Refused, Table, Ticket};
 pub(crate) use waiters::SlotIndex;

@@ -6,7 +6,7 @@ macro_rules! scenarios {
         // Not every scenario is for every kernel.
         #[allow(dead_code)]
         pub(super) mod $kernel {
-            use crate::$kernel::kernel::{Boarding, Flight, Leg, Table, Ticket};
+            use crate::$kernel::kernel::{Boarding, Flight, Leg, Parked, Table, Ticket};
             use loom::future::block_on;
             use loom::sync::atomic::{AtomicU32, Ordering};
             use loom::thread;
@@ -113,10 +113,10 @@ macro_rules! scenarios {
                 let Boarding::Leader(flight) = board(&air, true) else { panic!("the first caller leads") };
                 let (other_air, other_flight) = (Arc::clone(&air), Arc::clone(&flight));
                 let watch = thread::spawn(move || {
-                    if let Some((load, leader)) = other_flight.relieve() {
-                        leader.wake();
+                    if let Some(Parked { load, driver }) = other_flight.relieve() {
+                        driver.wake();
                         let Leg::Parked = other_flight.park(load, std::task::Waker::noop().clone()) else { panic!("not landed") };
-                        let load = other_flight.claim().expect("nobody else may take the load of its own task");
+                        let Parked { load, .. } = other_flight.claim().expect("nobody else may take the load of its own task");
                         other_air.land(&other_flight, 0, load, || ());
                     }
                 });
@@ -131,8 +131,8 @@ macro_rules! scenarios {
                 let Boarding::Leader(flight) = board(&air, true) else { panic!("the first caller leads") };
                 let Leg::Parked = flight.park(7, std::task::Waker::noop().clone()) else { panic!("nobody has come yet") };
                 let other_flight = Arc::clone(&flight);
-                let watch = thread::spawn(move || other_flight.relieve().map(|(load, _)| load));
-                let own = flight.claim_as_leader();
+                let watch = thread::spawn(move || other_flight.relieve().map(|parked| parked.load));
+                let own = flight.claim_as_leader().map(|parked| parked.load);
                 if let Some(load) = own {
                     flight.detach();
                     let parked = flight.park(load, std::task::Waker::noop().clone());
@@ -151,7 +151,7 @@ macro_rules! scenarios {
                             Leg::Relieved(load) => drop(air.land(flight, 0, load, || ())),
                             Leg::Overtaken(_) => (),
                         }
-                    } else if let Some(load) = flight.claim_as_leader() {
+                    } else if let Some(Parked { load, .. }) = flight.claim_as_leader() {
                         let own = air.land_own(flight, 0, load, || ());
                         return Poll::Ready(own.expect("whoever holds the load lands the flight"));
                     }

@@ -1,9 +1,10 @@
 //! Live bytes before and after: nothing is left of keys whose flights have ended, however they ended.
 //!
-//! One test, because the bytes of a whole process are counted.
+//! One test at a time, because the bytes of a whole process are counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -15,6 +16,9 @@ struct Counting;
 static ALLOCATOR: Counting = Counting;
 
 static LIVE: AtomicI64 = AtomicI64::new(0);
+
+/// Held by the test that counts.
+static COUNTING: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call is passed on as it came.
 unsafe impl GlobalAlloc for Counting {
@@ -61,6 +65,7 @@ async fn come_and_go(group: &Group<u32, Vec<u8>, ()>) {
 
 #[test]
 fn twenty_thousand_cancelled_keys_leave_no_byte_behind() {
+    let _alone = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for policy in [WhenAbandoned::Abort, WhenAbandoned::Finish] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
@@ -77,4 +82,40 @@ fn twenty_thousand_cancelled_keys_leave_no_byte_behind() {
             assert!(held < 16 * 1024, "an empty group holds {held} bytes");
         });
     }
+}
+
+const FOLLOWERS: i64 = 20_000;
+
+/// Followers who come to one flight and leave it again, one after the other; evaluates to the bytes that grew under it.
+macro_rules! growth {
+    ($module:ident) => {{
+        use verify_model::$module::Group;
+        let _alone = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        let _inside = runtime.enter();
+        let group: Group<u8, u8, ()> = Group::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut leader = Box::pin(group.work(&1, std::future::pending::<Result<u8, ()>>));
+        assert!(leader.as_mut().poll(&mut cx).is_pending());
+        let follow = |cx: &mut Context<'_>| {
+            let mut follower = Box::pin(group.work(&1, std::future::pending::<Result<u8, ()>>));
+            assert!(follower.as_mut().poll(cx).is_pending());
+        };
+        // The first one's slot is there to stay.
+        follow(&mut cx);
+        let before = LIVE.load(Ordering::SeqCst);
+        (0..FOLLOWERS).for_each(|_| follow(&mut cx));
+        LIVE.load(Ordering::SeqCst) - before
+    }};
+}
+
+#[test]
+fn followers_who_left_hold_no_slot_of_a_flight_in_the_air() {
+    let grew = growth!(faithful);
+    assert!(grew < FOLLOWERS / 100, "{grew} bytes for {FOLLOWERS} followers who are gone");
+}
+
+#[test]
+fn slots_that_are_not_freed_are_caught() {
+    assert!(growth!(slots_are_not_freed) >= FOLLOWERS);
 }

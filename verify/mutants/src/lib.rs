@@ -72,8 +72,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "relieved_leader_is_not_woken",
         file: "watch.rs",
-        before: "leader.wake();",
-        after: "drop(leader);",
+        before: "driver.wake();",
+        after: "drop(driver);",
     },
     Mutant {
         name: "slots_are_not_freed",
