@@ -6,6 +6,7 @@
 mod debts;
 pub mod entry;
 mod fence;
+mod keeper;
 mod memory;
 mod payload;
 mod redis;

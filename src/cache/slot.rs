@@ -15,14 +15,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, Value};
+use redis::{Client, Cmd, ErrorKind, RedisError, Value};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::debts::{Debts, Told};
 use super::entry::Moment;
+use super::keeper::keep;
 use super::silence::Silence;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Origin;
@@ -45,11 +46,11 @@ pub(super) struct Slot {
     keeper: AbortHandle,
 }
 
-struct Shared {
+pub(super) struct Shared {
     installed: ArcSwapOption<Connection>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     emptied: Notify,
-    tried: Notify,
+    pub(super) tried: Notify,
     debts: Debts,
     /// What was stored before may have changed since without the server knowing.
     trusted_since: AtomicU64,
@@ -157,7 +158,10 @@ impl Shared {
     }
 
     /// Installs a connection that has proved itself, once the server knows everything that it missed.
-    async fn install(&self, mut commands: MultiplexedConnection) -> Result<(), &'static str> {
+    pub(super) async fn install(
+        &self,
+        mut commands: MultiplexedConnection,
+    ) -> Result<(), &'static str> {
         loop {
             self.pay_debts(&mut commands).await?;
             let silence = Silence::default();
@@ -212,7 +216,7 @@ impl Shared {
     }
 
     /// Sends a PING each second until the slot is empty.
-    async fn watch(&self) {
+    pub(super) async fn watch(&self) {
         while timeout(HEARTBEAT, self.emptied.notified()).await.is_err() {
             // What comes of it is noted by the call itself.
             let _ = self.call(&redis::cmd("PING")).await;
@@ -222,79 +226,14 @@ impl Shared {
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// How long a connection must have lived for its loss not to look like flapping.
-const STABLE: Duration = Duration::from_secs(5);
-
-/// Fills the slot, and fills it again whenever it is emptied, for as long as the service lives.
-async fn keep(shared: Arc<Shared>, client: Client) {
-    let mut pause = Pause::default();
-    let mut away = false;
-    loop {
-        let installed = match prove(&client, shared.timeout).await {
-            Ok(commands) => shared.install(commands).await,
-            Err(reason) => Err(reason),
-        };
-        match installed {
-            Ok(()) => {
-                shared.tried.notify_waiters();
-                let installed_at = Instant::now();
-                shared.watch().await;
-                away = true;
-                if installed_at.elapsed() >= STABLE {
-                    pause = Pause::default();
-                    continue;
-                }
-            }
-            Err(reason) => {
-                if !away {
-                    warn!(
-                        reason,
-                        "redis is away: answers come from the local copy and the database"
-                    );
-                }
-                away = true;
-                shared.tried.notify_waiters();
-            }
-        }
-        sleep(pause.next()).await;
-    }
-}
-
-/// A connection that has just answered a PING in time, or why there is none. The reason never holds an address.
-async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnection, &'static str> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(PIPELINE);
-    let dial = client.get_multiplexed_async_connection_with_config(&config);
-    let mut commands = match timeout(DIAL_TIMEOUT.max(patience * 5), dial).await {
-        Ok(dialled) => dialled.map_err(|error| reason(&error))?,
-        Err(_) => return Err("no connection in time"),
-    };
-    match timeout(
-        patience,
-        redis::cmd("PING").query_async::<Value>(&mut commands),
-    )
-    .await
-    {
-        Ok(Ok(_)) => Ok(commands),
-        Ok(Err(error)) => Err(reason(&error)),
-        Err(_) => Err(NO_ANSWER),
-    }
-}
-
-const NO_ANSWER: &str = "no answer in time";
-
 /// What was stored within the same millisecond as a change may be from before it.
 const TIE: Duration = Duration::from_millis(1);
 
-/// Longest a dial may take, name look-up and handshake included; longer where calls may take long.
-const DIAL_TIMEOUT: Duration = Duration::from_millis(250);
+/// Why a connection has not proved itself.
+pub(super) const NO_ANSWER: &str = "no answer in time";
 
-/// How many commands may queue for the socket.
-const PIPELINE: usize = 1024;
-
-fn reason(error: &RedisError) -> &'static str {
+/// Why, for the log: never an address.
+pub(super) fn reason(error: &RedisError) -> &'static str {
     match error.kind() {
         ErrorKind::AuthenticationFailed => "it refuses the credentials",
         ErrorKind::Io => "no connection",
@@ -305,37 +244,4 @@ fn reason(error: &RedisError) -> &'static str {
 
 fn is_reply(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
-}
-
-/// Pauses between dials: growing, so that a flapping server is left in peace, jittered, so that replicas spread, and
-/// short enough that the first hit comes within a second of the server's return.
-#[derive(Default)]
-struct Pause {
-    attempts: u32,
-}
-
-impl Pause {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LONGEST: Duration = Duration::from_millis(700);
-
-    fn next(&mut self) -> Duration {
-        let full = Self::FIRST
-            .saturating_mul(1 << self.attempts.min(8))
-            .min(Self::LONGEST);
-        self.attempts += 1;
-        full.mul_f64(0.75 + 0.25 * fastrand::f64())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_stay_under_a_second() {
-        let mut pause = Pause::default();
-        let pauses: Vec<_> = (0..10).map(|_| pause.next()).collect();
-        assert!(pauses[0] <= Pause::FIRST && pauses[1] > pauses[0] && pauses[9] > pauses[0]);
-        assert!(pauses.iter().all(|pause| *pause <= Pause::LONGEST));
-    }
 }
