@@ -1,3 +1,5 @@
+//! What settings are read from, what they become, and what is said of wrong ones.
+
 use std::time::Duration;
 
 use super::sources::{Command, command_from};

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 
 use super::TemplateService;
 use super::answer::Refusal;
-use super::load::{Loader, load_refusal};
+use super::load::Loader;
+use super::outcome::load_refusal;
 use crate::cache::entry::{Content, Entry, Moment};
 use crate::metrics::labels::Origin;
 use crate::store::{Change, ChangeError, Condition, Notice};

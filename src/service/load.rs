@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::error;
 
 use super::Asked;
 use super::answer::{Answer, Refusal, Timings};
+use super::outcome::{count_landing, load_refusal, refusal};
 use crate::cache::entry::{Entry, Moment};
 use crate::cache::{Stored, TemplateCache};
 use crate::config::{Config, Protection};
 use crate::local::{Keeping, LocalCopy};
-use crate::metrics::labels::{FlightOutcome, Refresh, ShedReason, Source};
+use crate::metrics::labels::{Refresh, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
-use crate::singleflight::{CallOptions, Error, Group, Landing, Outcome, Ride, Role};
+use crate::singleflight::{CallOptions, Group, Ride, Role};
 use crate::store::{Hope, LoadError, TemplateStore};
 use crate::template::{State, TemplateId};
 
@@ -273,38 +273,4 @@ impl Load {
             },
         }
     }
-}
-
-fn refusal(error: &Error<LoadError>) -> Refusal {
-    match error {
-        Error::Failed(error) => load_refusal(**error),
-        Error::Saturated => Refusal::Shed(ShedReason::Waiters),
-        Error::TimedOut | Error::WaitedTooLong => Refusal::Shed(ShedReason::Deadline),
-        Error::Aborted | Error::Draining => Refusal::Unavailable,
-        Error::Panicked(_) | Error::Reentrant | Error::NoRuntime => Refusal::Failed,
-    }
-}
-
-pub(super) fn load_refusal(error: LoadError) -> Refusal {
-    match error {
-        LoadError::Busy => Refusal::Shed(ShedReason::DbQueue),
-        LoadError::Unavailable | LoadError::TimedOut | LoadError::Failed => Refusal::Unavailable,
-    }
-}
-
-fn count_landing(metrics: &Metrics, landing: &Landing<'_, TemplateId>) {
-    let outcome = match landing.outcome {
-        Outcome::Ok => FlightOutcome::Ok,
-        Outcome::Error => FlightOutcome::Error,
-        Outcome::Panic => FlightOutcome::Panic,
-        Outcome::Timeout => FlightOutcome::Timeout,
-        Outcome::Aborted => FlightOutcome::Aborted,
-    };
-    if outcome == FlightOutcome::Panic {
-        error!(template = %landing.key, "a load panicked");
-    }
-    metrics.singleflight_flights.of(outcome).inc();
-    metrics
-        .singleflight_callers
-        .observe(f64::from(landing.callers));
 }

@@ -14,6 +14,7 @@
 mod answer;
 mod change;
 mod load;
+mod outcome;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

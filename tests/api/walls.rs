@@ -87,10 +87,6 @@ fn the_singleflight_group_knows_nothing_of_ours() {
 fn every_file_says_what_it_owns() {
     for path in sources(Path::new("src")) {
         let text = fs::read_to_string(&path).unwrap();
-        assert!(
-            text.starts_with("//!") || path.ends_with("tests.rs"),
-            "{}",
-            path.display()
-        );
+        assert!(text.starts_with("//!"), "{}", path.display());
     }
 }
