@@ -274,3 +274,29 @@ impl Load {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::MemoryCache;
+    use crate::store::StoreOptions;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_caller_whose_lookup_raced_a_landing_gets_what_landed_and_makes_no_query() {
+        let config = Config::from_variables(|_| None).unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
+        let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
+        let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
+        let loader = Arc::new(Loader::new(&config, cache, store, Arc::clone(&metrics)));
+        let (id, asked_at) = (TemplateId::new(1).unwrap(), Moment::now());
+        // Both asked the cache in vain before either load began; the second comes when the first has landed.
+        let first = loader.load(id, asked_at, PATIENCE).await.unwrap();
+        let second = loader.load(id, asked_at, PATIENCE).await.unwrap();
+        assert!(first.loaded.database.is_some() && second.loaded.database.is_none());
+        assert_eq!(second.loaded.entry, first.loaded.entry);
+        assert_eq!(metrics.db_hits.get(), 1);
+    }
+}
