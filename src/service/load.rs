@@ -199,6 +199,7 @@ impl Loader {
         let stored = if is_current() && self.local.trusted_since() == trusted_since {
             self.fill(id, &entry).await
         } else {
+            self.disclose(id, entry.version).await;
             self.prevented()
         };
         Ok(Loaded {
@@ -206,6 +207,14 @@ impl Loader {
             stored,
             database: Some(took),
         })
+    }
+
+    /// Callers are about to see a state that may not be stored: nobody here is to see an older one afterwards.
+    async fn disclose(&self, id: TemplateId, version: i64) {
+        let changed = Entry::changed(version, Moment::now(), self.longest_load);
+        if self.local.overtake(id, &changed) {
+            self.cache.announce(id, &changed).await;
+        }
     }
 
     /// What the database has just said after taking this long. The TTL counts from when the question was put: the row
@@ -279,7 +288,8 @@ impl Load {
 mod tests {
     use super::*;
     use crate::cache::MemoryCache;
-    use crate::store::StoreOptions;
+    use crate::service::TemplateService;
+    use crate::store::{Change, Condition, StoreOptions};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -298,5 +308,27 @@ mod tests {
         assert!(first.loaded.database.is_some() && second.loaded.database.is_none());
         assert_eq!(second.loaded.entry, first.loaded.entry);
         assert_eq!(metrics.db_hits.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_forgotten_load_has_shown_is_not_followed_by_something_older() {
+        let config = Config::from_variables(|_| None).unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
+        let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
+        let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
+        let service = TemplateService::new(&config, cache, store, metrics);
+        let (id, loader) = (TemplateId::new(1).unwrap(), &service.loader);
+        let version = async || service.details(id).await.unwrap().entry.version;
+        assert_eq!(version().await, 1);
+        // Somebody else has changed it, and has told nobody yet.
+        let change = Change::Put {
+            name: "New".into(),
+            condition: Condition::None,
+        };
+        loader.store.change(id, &change).await.unwrap();
+        let shown = loader.load_from_store(id, || false).await.unwrap();
+        assert_eq!((shown.entry.version, shown.stored), (2, false));
+        assert_eq!(version().await, 2);
     }
 }
