@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 
 use super::options::ReplicasOptions;
@@ -36,7 +35,7 @@ pub(crate) struct Replica {
 impl Fleet {
     /// Starts everything, and returns once every replica says that all is well.
     pub(crate) async fn launch(options: &ReplicasOptions) -> Self {
-        let binary = off_runtime(binary).await;
+        let binary = binary();
         let (postgres, redis) = tokio::join!(Postgres::start(), Redis::start());
         let database_url = postgres.database().await;
         let mut replicas = Vec::new();
@@ -119,34 +118,14 @@ fn folder(number: usize) -> PathBuf {
     folder
 }
 
-/// The service's binary beside this one; built first, where there is a Cargo to do it.
+/// The service's binary beside this one.
 fn binary() -> String {
     let ours = std::env::current_exe().expect("this binary's path");
     let binary = ours.with_file_name("stampede");
-    if let Some(cargo) = std::env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        // What Cargo says of this package is a reason for some build scripts to build everything anew.
-        for (name, _) in std::env::vars_os() {
-            let told = ["CARGO_PKG_", "CARGO_MANIFEST_"];
-            if name
-                .to_str()
-                .is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix)))
-            {
-                build.env_remove(name);
-            }
-        }
-        // Both packages, so that what they share is not built anew with fewer features.
-        build.args(["build", "--locked", "--quiet", "--package", "stampede"]);
-        build.args(["--package", "chaos", "--bin", "stampede", "--manifest-path"]);
-        build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(
-            build.status().is_ok_and(|status| status.success()),
-            "cargo build"
-        );
-    }
-    assert!(binary.is_file(), "no {}: build it first", binary.display());
+    assert!(
+        binary.is_file(),
+        "no {}: cargo build --package stampede --package chaos",
+        binary.display()
+    );
     binary.to_str().expect("a path in UTF-8").to_owned()
 }

@@ -2,11 +2,12 @@
 //! templates change all the time, through every process and in SQL, and Redis comes and goes.
 //!
 //! ```text
+//! cargo build --release -p stampede -p chaos
 //! cargo run --release -p chaos -- replicas --operations 100000 --seed 7 --with EARLY_REFRESH=1
 //! ```
 //!
 //! Whatever the callers do is kept in a journal, and triggers in the database note every state that there really was
-//! ([`audit`]). When all is over the [`judge`] compares the two. "Before" means that one operation had ended when the
+//! ([`audit`]). When all is over the [`mod@judge`] compares the two. "Before" means that one operation had ended when the
 //! other began.
 //!
 //! 1. **Never back.** A replica that has shown a version of a template shows none older than it afterwards.
@@ -32,6 +33,7 @@ mod judge;
 mod operation;
 mod options;
 mod report;
+mod rule;
 mod saboteur;
 mod sql;
 mod verdict;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::audit::States;
 use super::clock::Clock;
-use super::judge::{Judge, Violation};
+use super::judge::Judge;
 use super::operation::{Operation, What};
+use super::rule::Violation;
 use crate::history::History;
 
 /// What came of everything.
