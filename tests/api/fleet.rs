@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::redis::{Client, Value};
+use futures_util::StreamExt as _;
 use sqlx::PgConnection;
 use stampede::cache::entry::Content;
 use stampede::cache::{RedisCache, RedisOptions, TemplateCache};
@@ -314,7 +316,7 @@ async fn a_lease_that_is_held_for_too_long_is_not_waited_for() {
     ])
     .await;
     service.until_ready_says(ALL_WELL).await;
-    let hold = ["SET", "td:lease:{td:v1:1}", "somebody else", "PX", "60000"];
+    let hold = ["SET", LEASE, "somebody else", "PX", "60000"];
     redis::cli(&cache, &hold).await.unwrap();
     assert_eq!(service.template(1).await.status, 200);
     let counters = service.scrape().await;
@@ -369,4 +371,51 @@ async fn who_waits_is_woken_by_a_push_and_finds_out_later_without() {
         with_push.mul_f64(1.5) < with_polls,
         "{with_push:?} with a push, {with_polls:?} without"
     );
+}
+
+/// The lease's key in Redis, for template 1.
+const LEASE: &str = "td:lease:{td:v1:1}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_renewed_while_its_holder_loads_and_gone_afterwards() {
+    let fleet = Fleet::start(1, &[("FLEET_LEASE", "true"), ("REDIS_TIMEOUT", "100ms")]).await;
+    let lock = lock(&fleet.database).await;
+    let left = async || redis::cli(&fleet.cache, &["PTTL", LEASE]).await.unwrap();
+    let (answer, ()) = tokio::join!(fleet.replicas[0].template(1), async {
+        let mut last = left().await;
+        eventually("what is left of the lease grows", async || {
+            let now = left().await;
+            let earlier = std::mem::replace(&mut last, now);
+            matches!((&earlier, &last), (Value::Int(earlier), Value::Int(now)) if 0 < *earlier && earlier < now)
+        })
+        .await;
+        release(lock).await;
+    });
+    assert_eq!(answer.status, 200);
+    eventually("the lease is given back", async || {
+        left().await == Value::Int(-2)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_another_ones_by_now_is_left_to_it() {
+    let fleet = Fleet::start(1, &[("FLEET_LEASE", "true")]).await;
+    let client = Client::open(fleet.cache.as_str()).unwrap();
+    let mut told = client.get_async_pubsub().await.unwrap();
+    told.subscribe("td:v1:given-back").await.unwrap();
+    let lock = lock(&fleet.database).await;
+    // No other test has the lease of this one given back.
+    let lease = "td:lease:{td:v1:77}";
+    let (answer, ()) = tokio::join!(fleet.replicas[0].template(77), async {
+        fleet.until_sum_is("db_queries_in_flight", 1.0).await;
+        let take = ["SET", lease, "somebody else"];
+        redis::cli(&fleet.cache, &take).await.unwrap();
+        release(lock).await;
+    });
+    assert_eq!(answer.status, 200);
+    let mut told = told.on_message();
+    while told.next().await.unwrap().get_payload_bytes() != b"77" {}
+    let holder = redis::cli(&fleet.cache, &["GET", lease]).await.unwrap();
+    assert_eq!(holder, Value::BulkString(b"somebody else".to_vec()));
 }
