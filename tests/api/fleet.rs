@@ -20,9 +20,11 @@ use stampede::template::TemplateId;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::process::Process;
 use crate::support::http::Answer;
+use crate::support::waiting::BACKSTOP;
 use crate::support::{Mode, Postgres, Proxy, Redis, Service, eventually, http, postgres, redis};
 
 /// Time-outs that a busy machine does not reach.
@@ -415,7 +417,8 @@ async fn a_lease_that_is_another_ones_by_now_is_left_to_it() {
     });
     assert_eq!(answer.status, 200);
     let mut told = told.on_message();
-    while told.next().await.unwrap().get_payload_bytes() != b"77" {}
+    let of_this_one = async { while told.next().await.unwrap().get_payload_bytes() != b"77" {} };
+    timeout(BACKSTOP, of_this_one).await.expect("a push");
     let holder = redis::cli(&fleet.cache, &["GET", lease]).await.unwrap();
     assert_eq!(holder, Value::BulkString(b"somebody else".to_vec()));
 }
