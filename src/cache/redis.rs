@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, IntoConnectionInfo, Value};
-
+use redis::aio::PubSub;
+use redis::{Cmd, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::debts::Told;
 use super::entry::{Entry, Moment};
+use super::server::Server;
 use super::slot::{Failure, Slot};
 use super::{Lookup, Stored, fence, payload};
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ use crate::template::TemplateId;
 /// Where Redis is and how it is used.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    client: Client,
+    server: Server,
     timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
@@ -39,21 +39,20 @@ impl RedisOptions {
         overtime: Duration,
         longest_load: Duration,
     ) -> Result<Self, &'static str> {
-        let refused = |_| "the Redis client does not accept this address";
-        // The client's own default waits for more to send before it sends.
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let info = url
-            .into_connection_info()
-            .map_err(refused)?
-            .set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(refused)?;
         Ok(Self {
-            client,
+            server: Server::at(url, timeout)?,
             timeout,
             longest_ttl,
             overtime,
             longest_load,
         })
+    }
+}
+
+impl RedisOptions {
+    /// A connection of its own that hears what is published.
+    pub async fn subscribe(&self) -> RedisResult<PubSub> {
+        self.server.subscribe().await
     }
 }
 
@@ -74,13 +73,13 @@ impl RedisCache {
     /// Begins to connect. Redis may be away: then lookups are unanswered until it is there.
     pub async fn connect(options: RedisOptions, metrics: Arc<Metrics>) -> Self {
         let RedisOptions {
-            client,
+            server,
             timeout,
             longest_ttl,
             overtime,
             longest_load,
         } = options;
-        let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
+        let slot = Slot::open(server, timeout, Arc::clone(&metrics)).await;
         Self {
             slot,
             timeout,

@@ -1,0 +1,262 @@
+//! A cluster, and a master that sentinels name: as one server, as long as it lasts, and what is seen when a part of it is
+//! lost.
+
+use std::time::Duration;
+
+use redis::Value;
+
+use crate::support::http::Answer;
+use crate::support::{RedisCluster, RedisSentinel, Service, eventually, postgres};
+
+/// A busy machine may keep a healthy Redis from answering within the default.
+const PATIENT: &str = "250ms";
+
+const ALL_WELL: &str = "database: ok\ncache: ok\n";
+
+async fn service(cache: &str) -> Service {
+    let database = postgres::shared().await.database().await;
+    let settings = [
+        ("DATABASE_URL", database.as_str()),
+        ("REDIS_URL", cache),
+        ("REDIS_TIMEOUT", PATIENT),
+        ("CACHE_TTL", "10m"),
+        ("ADMIN_TOKEN", "opensesame"),
+    ];
+    let service = Service::start(&settings).await;
+    service.until_ready_says(ALL_WELL).await;
+    service
+}
+
+/// Some templates of each node.
+async fn templates_by_node(cluster: &RedisCluster) -> [Vec<i64>; 3] {
+    let mut by_node = [const { Vec::new() }; 3];
+    for id in 1..=100 {
+        let templates: &mut Vec<_> = &mut by_node[cluster.owner(&format!("td:v1:{id}")).await];
+        if templates.len() < 8 {
+            templates.push(id);
+        }
+    }
+    by_node
+}
+
+fn cache_status(answer: &Answer) -> &str {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.header("cache-status").unwrap()
+}
+
+/// Whether Redis itself had it.
+fn is_hit(answer: &Answer) -> bool {
+    let status = cache_status(answer);
+    status.contains("; hit; ttl=") && !status.contains("detail=")
+}
+
+/// Asks for all of them, all of which must be answered, and says whether Redis had every one.
+async fn are_hits(service: &Service, templates: &[i64]) -> bool {
+    let mut hits = 0;
+    for id in templates {
+        hits += usize::from(is_hit(&service.template(*id).await));
+    }
+    hits == templates.len()
+}
+
+/// Waits until Redis has had all of them many times in a row.
+async fn until_hits_last(what: &str, service: &Service, templates: &[i64]) {
+    let mut in_a_row = 0;
+    eventually(what, async || {
+        in_a_row = if are_hits(service, templates).await {
+            in_a_row + 1
+        } else {
+            0
+        };
+        in_a_row == 20
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_node_of_a_cluster_answers_for_its_own_templates() {
+    let cluster = RedisCluster::start().await;
+    let service = service(&cluster.url()).await;
+    for (node, templates) in templates_by_node(&cluster).await.iter().enumerate() {
+        assert_eq!(templates.len(), 8);
+        for id in templates {
+            let before = service.scrape().await;
+            let (first, second) = (service.template(*id).await, service.template(*id).await);
+            assert_eq!(cache_status(&first), "stampede; fwd=miss; stored");
+            assert!(is_hit(&second), "{second:?}");
+            let grown = &service.scrape().await - &before;
+            assert_eq!(grown.value("db_hits_total"), 1.0);
+            let key = format!("td:v1:{id}");
+            let stored = cluster.node(node).cli(&["EXISTS", &key]).await;
+            assert_eq!(stored, Value::Int(1));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_node_of_a_cluster_costs_the_hits_of_its_own_templates_only() {
+    let cluster = RedisCluster::start().await;
+    let service = service(&cluster.url()).await;
+    let by_node = templates_by_node(&cluster).await;
+    let all = by_node.concat();
+    let others = by_node[..2].concat();
+    are_hits(&service, &all).await;
+    until_hits_last("every template is stored", &service, &all).await;
+
+    cluster.node(2).kill().await;
+    until_hits_last("the others answer", &service, &others).await;
+    let before = service.scrape().await;
+    for _ in 0..10 {
+        let mut hits = 0;
+        for id in &all {
+            hits += usize::from(is_hit(&service.template(*id).await));
+        }
+        assert!(hits <= others.len());
+    }
+    let grown = &service.scrape().await - &before;
+    assert!(grown.value("template_responses_total{source=\"hit\"}") > 0.0);
+    assert!(grown.value("template_responses_total{source=\"local\"}") > 0.0);
+    assert_eq!(grown.value("db_hits_total"), 0.0);
+    until_hits_last("the others still answer", &service, &others).await;
+
+    cluster.node(2).start_again().await;
+    until_hits_last("the node has its templates again", &service, &all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_not_undone_by_a_node_that_slept_through_it() {
+    let cluster = RedisCluster::start().await;
+    let service = service(&cluster.url()).await;
+    let by_node = templates_by_node(&cluster).await;
+    let all = by_node.concat();
+    let changed = by_node[2][0];
+    are_hits(&service, &all).await;
+    until_hits_last("every template is stored", &service, &all).await;
+
+    cluster.node(2).freeze().await;
+    for _ in 0..3 {
+        are_hits(&service, &all).await;
+    }
+    let written = write(&service, changed, "Changed").await;
+    assert_eq!(written.status, 200);
+    let is_new = async || service.template(changed).await.json()["name"] == "Changed";
+    for _ in 0..20 {
+        assert!(is_new().await);
+    }
+    cluster.node(2).thaw().await;
+    let mut in_a_row = 0;
+    eventually("all is well for a while", async || {
+        assert!(is_new().await);
+        in_a_row = if are_hits(&service, &all).await {
+            in_a_row + 1
+        } else {
+            0
+        };
+        in_a_row == 20
+    })
+    .await;
+}
+
+async fn write(service: &Service, id: i64, name: &str) -> Answer {
+    let request = hyper::Request::put(service.url(&format!("/template-details?id={id}")))
+        .header("authorization", "Bearer opensesame")
+        .body(format!("{{\"name\": \"{name}\"}}").into_bytes().into());
+    let client = crate::support::http::Client::new();
+    client.send(request.unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_is_down_when_a_cluster_is_gone_and_comes_back_with_it() {
+    let cluster = RedisCluster::start().await;
+    let service = service(&cluster.url()).await;
+    let by_node = templates_by_node(&cluster).await;
+    let all = by_node.concat();
+    are_hits(&service, &all).await;
+    for node in 0..3 {
+        cluster.node(node).kill().await;
+    }
+    service
+        .until_ready_says("database: ok\ncache: down\n")
+        .await;
+    let before = service.scrape().await;
+    assert!(!are_hits(&service, &all).await);
+    let grown = &service.scrape().await - &before;
+    assert_eq!(
+        grown.value("template_responses_total{source=\"local\"}"),
+        all.len() as f64
+    );
+    for node in 0..3 {
+        cluster.node(node).start_again().await;
+    }
+    until_hits_last("all of it is back", &service, &all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_of_a_cluster_publishes_is_heard_at_any() {
+    use futures_util::StreamExt;
+    let cluster = RedisCluster::start().await;
+    let second = Duration::from_secs(1);
+    let options =
+        stampede::cache::RedisOptions::new(&cluster.url(), second, second, second, second);
+    let mut subscription = options.unwrap().subscribe().await.unwrap();
+    subscription.subscribe("news").await.unwrap();
+    let mut messages = subscription.on_message();
+    for node in 0..3 {
+        let word = node.to_string();
+        cluster.node(node).cli(&["PUBLISH", "news", &word]).await;
+        let message = messages.next().await.unwrap();
+        assert_eq!(message.get_payload_bytes(), word.as_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_new_master_takes_the_place_of_the_lost_one() {
+    let sentinel = RedisSentinel::start().await;
+    let service = service(&sentinel.url()).await;
+    let templates: Vec<_> = (1..=20).collect();
+    are_hits(&service, &templates).await;
+    assert!(are_hits(&service, &templates).await);
+
+    sentinel.first().kill().await;
+    service
+        .until_ready_says("database: ok\ncache: down\n")
+        .await;
+    until_hits_last("the new master answers", &service, &templates).await;
+    // One that nobody has asked for yet.
+    assert_eq!(
+        cache_status(&service.template(90).await),
+        "stampede; fwd=miss; stored"
+    );
+    assert!(is_hit(&service.template(90).await));
+    let stored = sentinel.second().cli(&["EXISTS", "td:v1:90"]).await;
+    assert_eq!(stored, Value::Int(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_has_become_a_replica_is_given_up() {
+    let sentinel = RedisSentinel::start().await;
+    let service = service(&sentinel.url()).await;
+    let templates: Vec<_> = (1..=20).collect();
+    are_hits(&service, &templates).await;
+
+    sentinel.ask(&["SENTINEL", "FAILOVER", "templates"]).await;
+    let port = sentinel.second().port().to_string();
+    eventually("the other one is the master", async || {
+        are_hits(&service, &templates).await;
+        let address = sentinel
+            .ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "templates"])
+            .await;
+        format!("{address:?}").contains(&port)
+    })
+    .await;
+    let mut next = 40;
+    eventually("fills succeed there", async || {
+        next += 1;
+        let stored = "stampede; fwd=miss; stored";
+        let key = format!("td:v1:{next}");
+        cache_status(&service.template(next).await) == stored
+            && sentinel.second().cli(&["EXISTS", &key]).await == Value::Int(1)
+    })
+    .await;
+    until_hits_last("it answers", &service, &templates).await;
+}
