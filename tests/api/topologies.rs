@@ -94,6 +94,31 @@ async fn each_node_of_a_cluster_answers_for_its_own_templates() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_found_while_it_moves_to_another_node_and_afterwards() {
+    let cluster = RedisCluster::start().await;
+    let service = service(&cluster.url()).await;
+    let moved = templates_by_node(&cluster).await[0][0];
+    let key = format!("td:v1:{moved}");
+    let slot = cluster.slot(&key).await.to_string();
+    let [from, to] = [cluster.id(0).await, cluster.id(1).await];
+    let set = async |node: usize, state: &str, id: &str| {
+        let command = ["CLUSTER", "SETSLOT", &slot, state, id];
+        cluster.node(node).cli(&command).await;
+    };
+    set(1, "IMPORTING", &from).await;
+    set(0, "MIGRATING", &to).await;
+    let stored = service.template(moved).await;
+    assert_eq!(cache_status(&stored), "stampede; fwd=miss; stored");
+    assert!(is_hit(&service.template(moved).await));
+    for node in [1, 0, 2] {
+        set(node, "NODE", &to).await;
+    }
+    assert!(is_hit(&service.template(moved).await));
+    let found = cluster.node(1).cli(&["EXISTS", &key]).await;
+    assert_eq!(found, Value::Int(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_node_of_a_cluster_costs_the_hits_of_its_own_templates_only() {
     let cluster = RedisCluster::start().await;
     let service = service(&cluster.url()).await;
@@ -157,6 +182,23 @@ async fn a_change_is_not_undone_by_a_node_that_slept_through_it() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_takes_the_place_of_a_node_that_does_not_answer() {
+    let mut cluster = RedisCluster::start().await;
+    let replica = cluster.add_replica_of(2).await;
+    let service = service(&cluster.url()).await;
+    let all = templates_by_node(&cluster).await.concat();
+    are_hits(&service, &all).await;
+    until_hits_last("every template is stored", &service, &all).await;
+
+    cluster.node(2).freeze().await;
+    until_hits_last("the replica answers", &service, &all).await;
+    let role = cluster.node(replica).cli(&["ROLE"]).await;
+    assert!(format!("{role:?}").contains("master"), "{role:?}");
+    cluster.node(2).thaw().await;
+    until_hits_last("nobody minds its return", &service, &all).await;
+}
+
 async fn write(service: &Service, id: i64, name: &str) -> Answer {
     let request = hyper::Request::put(service.url(&format!("/template-details?id={id}")))
         .header("authorization", "Bearer opensesame")
@@ -198,7 +240,8 @@ async fn what_one_node_of_a_cluster_publishes_is_heard_at_any() {
     let second = Duration::from_secs(1);
     let options =
         stampede::cache::RedisOptions::new(&cluster.url(), second, second, second, second);
-    let mut subscription = options.unwrap().subscribe().await.unwrap();
+    let options = options.unwrap();
+    let mut subscription = options.subscribe().await.unwrap();
     subscription.subscribe("news").await.unwrap();
     let mut messages = subscription.on_message();
     for node in 0..3 {
@@ -206,6 +249,10 @@ async fn what_one_node_of_a_cluster_publishes_is_heard_at_any() {
         cluster.node(node).cli(&["PUBLISH", "news", &word]).await;
         let message = messages.next().await.unwrap();
         assert_eq!(message.get_payload_bytes(), word.as_bytes());
+    }
+    cluster.node(0).kill().await;
+    for _ in 0..8 {
+        assert!(options.subscribe().await.is_ok());
     }
 }
 
@@ -249,13 +296,14 @@ async fn a_master_that_has_become_a_replica_is_given_up() {
         format!("{address:?}").contains(&port)
     })
     .await;
-    let mut next = 40;
-    eventually("fills succeed there", async || {
-        next += 1;
-        let stored = "stampede; fwd=miss; stored";
-        let key = format!("td:v1:{next}");
-        cache_status(&service.template(next).await) == stored
-            && sentinel.second().cli(&["EXISTS", &key]).await == Value::Int(1)
+    // What the sentinel would do some seconds later, except that it would close the connections as well.
+    sentinel
+        .first()
+        .cli(&["REPLICAOF", "127.0.0.1", &port])
+        .await;
+    eventually("fills succeed at the new master", async || {
+        service.template(90).await;
+        sentinel.second().cli(&["EXISTS", "td:v1:90"]).await == Value::Int(1)
     })
     .await;
     until_hits_last("it answers", &service, &templates).await;
