@@ -187,6 +187,8 @@ async fn a_change_is_not_undone_by_a_node_that_slept_through_it() {
     .await;
     let written = write(&service, changed, "Changed").await;
     assert_eq!(written.status, 200);
+    // The others are not kept waiting for the one that cannot be told.
+    service.until_ready_says(ALL_WELL).await;
     let is_new = async || service.template(changed).await.json()["name"] == "Changed";
     for _ in 0..20 {
         assert!(is_new().await);
