@@ -26,7 +26,7 @@ enum Kind {
     One(Client),
     Master(Sentinels),
     Cluster {
-        client: ClusterClient,
+        client: Box<ClusterClient>,
         seeds: Vec<Client>,
     },
 }

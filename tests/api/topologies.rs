@@ -10,6 +10,7 @@ use crate::support::{RedisCluster, RedisSentinel, Service, eventually, postgres}
 const PATIENT: &str = "250ms";
 
 const ALL_WELL: &str = "database: ok\ncache: ok\n";
+const NO_CACHE: &str = "database: ok\ncache: down\n";
 
 async fn service(cache: &str) -> Service {
     let database = postgres::shared().await.database().await;
@@ -250,9 +251,7 @@ async fn the_cache_is_down_when_a_cluster_is_gone_and_comes_back_with_it() {
     for node in 0..3 {
         cluster.node(node).kill().await;
     }
-    service
-        .until_ready_says("database: ok\ncache: down\n")
-        .await;
+    service.until_ready_says(NO_CACHE).await;
     let before = service.scrape().await;
     assert!(!are_hits(&service, &all).await);
     let grown = &service.scrape().await - &before;
@@ -264,6 +263,30 @@ async fn the_cache_is_down_when_a_cluster_is_gone_and_comes_back_with_it() {
         cluster.node(node).start_again().await;
     }
     until_hits_last("all of it is back", &service, &all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_refuses_every_query_because_it_is_not_whole_is_down() {
+    let cluster = RedisCluster::start().await;
+    for node in 0..3 {
+        let whole_only = ["CONFIG", "SET", "cluster-require-full-coverage", "yes"];
+        cluster.node(node).cli(&whole_only).await;
+    }
+    let service = service(&cluster.url()).await;
+    let all = in_turn(&templates_by_node(&cluster).await);
+    are_hits(&service, &all).await;
+    cluster.node(2).kill().await;
+    // For so long that no flicker of the nodes' agreement can be meant.
+    let mut in_a_row = 0;
+    eventually("the cache is down, and stays so", async || {
+        are_hits(&service, &all).await;
+        let is_down = service.get("/readyz").await.text() == NO_CACHE;
+        in_a_row = if is_down { in_a_row + 1 } else { 0 };
+        in_a_row == 20
+    })
+    .await;
+    cluster.node(2).start_again().await;
+    until_hits_last("it is whole again", &service, &all).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,9 +340,7 @@ async fn the_new_master_takes_the_place_of_the_lost_one() {
     assert!(are_hits(&service, &templates).await);
 
     sentinel.first().kill().await;
-    service
-        .until_ready_says("database: ok\ncache: down\n")
-        .await;
+    service.until_ready_says(NO_CACHE).await;
     until_hits_last("the new master answers", &service, &templates).await;
     // One that nobody has asked for yet.
     assert_eq!(

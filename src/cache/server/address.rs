@@ -53,7 +53,7 @@ fn cluster(address: &Address, scheme: &str, handshake: Duration) -> Result<Kind,
         .map_err(refused)?;
     let seeds = seeds.into_iter().map(Client::open);
     Ok(Kind::Cluster {
-        client,
+        client: Box::new(client),
         seeds: seeds.collect::<RedisResult<_>>().map_err(refused)?,
     })
 }

@@ -102,7 +102,7 @@ impl RedisCluster {
     pub(crate) async fn owner(&self, key: &str) -> usize {
         let slot = self.slot(key).await;
         let is_after = |index: &usize| slot >= SLOTS * index / MASTERS;
-        (0..MASTERS).filter(is_after).last().expect("node 0")
+        (0..MASTERS).rfind(is_after).expect("node 0")
     }
 
     /// Which slot this key is in.
