@@ -15,5 +15,6 @@ mod refresh;
 mod stampede;
 mod support;
 mod support_works;
+mod topologies;
 mod walls;
 mod writing;
