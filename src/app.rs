@@ -115,7 +115,11 @@ fn backends(config: &Config) -> Result<(Option<RedisOptions>, StoreOptions), Pro
                 config.longest_load(),
             )
         })
-        .transpose();
+        .transpose()
+        .map(|redis| match redis {
+            Some(redis) if config.fleet_lease => Some(redis.with_leases(config.fleet_patience())),
+            redis => redis,
+        });
     let store = StoreOptions::new(
         config.database_url.as_ref().map(Secret::expose),
         config.db_max_connections,
