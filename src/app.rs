@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::cache::{MemoryCache, RedisCache, RedisOptions, TemplateCache};
 use crate::config::{Config, Problem, Problems, Secret};
-use crate::http::{self, Http};
+use crate::http::{self, Front, Http};
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
 use crate::store::{StoreOptions, TemplateStore};
@@ -76,7 +76,7 @@ impl App {
         }
         let draining = http.clone();
         let mut deadline = Instant::now();
-        http::serve(listener, http.router(), grace, shutdown, || {
+        http::serve(listener, Front::new(http), grace, shutdown, || {
             info!("draining");
             deadline = Instant::now() + grace;
             draining.drain();
