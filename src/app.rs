@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::cache::{MemoryCache, RedisCache, RedisOptions, TemplateCache};
 use crate::config::{Config, Problem, Problems, Secret};
-use crate::http::{self, Http};
+use crate::http::{self, Front, Http};
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
 use crate::store::{StoreOptions, TemplateStore};
@@ -76,7 +76,7 @@ impl App {
         }
         let draining = http.clone();
         let mut deadline = Instant::now();
-        http::serve(listener, http.router(), grace, shutdown, || {
+        http::serve(listener, Front::new(http), grace, shutdown, || {
             info!("draining");
             deadline = Instant::now() + grace;
             draining.drain();
@@ -115,7 +115,11 @@ fn backends(config: &Config) -> Result<(Option<RedisOptions>, StoreOptions), Pro
                 config.longest_load(),
             )
         })
-        .transpose();
+        .transpose()
+        .map(|redis| match redis {
+            Some(redis) if config.fleet_lease => Some(redis.with_leases(config.fleet_patience())),
+            redis => redis,
+        });
     let store = StoreOptions::new(
         config.database_url.as_ref().map(Secret::expose),
         config.db_max_connections,

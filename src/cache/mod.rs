@@ -7,14 +7,19 @@ mod debts;
 pub mod entry;
 mod fence;
 mod keeper;
+mod lease;
+mod line;
 mod memory;
 mod payload;
 mod redis;
+mod server;
 pub mod shelf;
 mod silence;
 mod slot;
+mod turns;
 
 use entry::{Content, Entry, Moment};
+pub use lease::{Lease, Turn};
 pub use memory::MemoryCache;
 pub use redis::{RedisCache, RedisOptions};
 
@@ -66,6 +71,15 @@ impl TemplateCache {
             Lookup::Unanswered => {}
         }
         lookup
+    }
+
+    /// Waits until it is this process's turn to load a template for all replicas, or until another one has stored
+    /// something that is fresh and that `accept` takes. Without other replicas, or without agreement, it is its turn at once.
+    pub async fn turn(&self, id: TemplateId, accept: impl Fn(&Entry) -> bool) -> Turn<Entry> {
+        match self {
+            Self::Redis(cache) => cache.turn(id, accept).await,
+            Self::Memory(_) => Turn::Ours(None),
+        }
     }
 
     /// Stores an entry until its TTL ends, unless something newer is there.

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, IntoConnectionInfo, Value};
-
+use redis::{Cmd, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::debts::Told;
 use super::entry::{Entry, Moment};
+use super::server::Server;
 use super::slot::{Failure, Slot};
-use super::{Lookup, Stored, fence, payload};
+use super::turns::Turns;
+use super::{Lookup, Stored, Turn, fence, payload};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
 use crate::template::TemplateId;
@@ -21,11 +21,12 @@ use crate::template::TemplateId;
 /// Where Redis is and how it is used.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    client: Client,
+    server: Server,
     timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
     longest_load: Duration,
+    lease_patience: Option<Duration>,
 }
 
 impl RedisOptions {
@@ -39,28 +40,28 @@ impl RedisOptions {
         overtime: Duration,
         longest_load: Duration,
     ) -> Result<Self, &'static str> {
-        let refused = |_| "the Redis client does not accept this address";
-        // The client's own default waits for more to send before it sends.
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let info = url
-            .into_connection_info()
-            .map_err(refused)?
-            .set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(refused)?;
         Ok(Self {
-            client,
+            server: Server::at(url, timeout)?,
             timeout,
             longest_ttl,
             overtime,
             longest_load,
+            lease_patience: None,
         })
+    }
+
+    /// Replicas take turns to load: each waits for another one's load, at most this long.
+    pub fn with_leases(mut self, patience: Duration) -> Self {
+        self.lease_patience = Some(patience);
+        self
     }
 }
 
 /// Answers in Redis.
 #[derive(Debug)]
 pub struct RedisCache {
-    slot: Slot,
+    slot: Arc<Slot>,
+    turns: Option<Turns>,
     timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
@@ -74,15 +75,20 @@ impl RedisCache {
     /// Begins to connect. Redis may be away: then lookups are unanswered until it is there.
     pub async fn connect(options: RedisOptions, metrics: Arc<Metrics>) -> Self {
         let RedisOptions {
-            client,
+            server,
             timeout,
             longest_ttl,
             overtime,
             longest_load,
+            lease_patience,
         } = options;
-        let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
+        let slot = Arc::new(Slot::open(server.clone(), timeout, Arc::clone(&metrics)).await);
+        let turns = lease_patience.map(|patience| {
+            Turns::listen(server, Arc::clone(&slot), patience, Arc::clone(&metrics))
+        });
         Self {
             slot,
+            turns,
             timeout,
             longest_ttl,
             overtime,
@@ -114,15 +120,35 @@ impl RedisCache {
     }
 
     async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment, deadline: Instant) -> Lookup {
-        let Some(mut entry) = payload::decode(id, &bytes) else {
+        let Some(entry) = payload::decode(id, bytes) else {
             return self.corrupt(id, deadline).await;
         };
-        entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
-        if entry.is_usable(now, self.overtime) && entry.stored_at >= self.slot.trusted_since() {
-            Lookup::Hit(entry)
-        } else {
-            Lookup::Miss
+        match self.believed(entry, now) {
+            Some(entry) if entry.is_usable(now, self.overtime) => Lookup::Hit(entry),
+            _ => Lookup::Miss,
         }
+    }
+
+    /// What is believed of an entry, if anything.
+    fn believed(&self, mut entry: Entry, now: Moment) -> Option<Entry> {
+        entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
+        (entry.stored_at >= self.slot.trusted_since()).then_some(entry)
+    }
+
+    pub(super) async fn turn(
+        &self,
+        id: TemplateId,
+        accept: impl Fn(&Entry) -> bool,
+    ) -> Turn<Entry> {
+        let Some(turns) = &self.turns else {
+            return Turn::Ours(None);
+        };
+        let usable = |bytes: &Bytes| {
+            let now = Moment::now();
+            let entry = self.believed(payload::decode(id, bytes.clone())?, now)?;
+            (entry.is_usable(now, Duration::ZERO) && accept(&entry)).then_some(entry)
+        };
+        turns.take(id, usable).await
     }
 
     /// What is not ours is removed, so that nothing in it keeps a fill from being stored. That is part of the lookup, and

@@ -3,6 +3,7 @@
 //! A setting's name, default and effect stand in [`settings`]; how a text becomes a value in [`values`]; where the
 //! text comes from in [`sources`]. What the settings mean to each other is checked here.
 
+mod address;
 mod settings;
 mod sources;
 mod values;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use address::Address;
 pub use settings::{SETTINGS, Setting};
 pub use sources::{Command, command};
 pub use values::Secret;
@@ -37,6 +39,8 @@ pub struct Config {
     pub negative_ttl: Duration,
     /// How long after its TTL a last-known-good copy may still answer.
     pub stale_for: Duration,
+    /// Whether replicas take turns to load a template, by a lease in Redis.
+    pub fleet_lease: bool,
     /// How eagerly a template is loaded anew before its TTL ends (XFetch's beta); none = not at all.
     pub early_refresh: Option<f64>,
     /// How long after its TTL a template still answers while it is loaded anew.
@@ -127,7 +131,7 @@ impl Config {
     fn read(sources: &Sources<'_>) -> Result<Self, Problems> {
         let mut read = Reader::new(sources);
         let database_url = read.url("DATABASE_URL", &["postgres", "postgresql", "sqlite"]);
-        let redis_url = read.url("REDIS_URL", &["redis", "rediss"]);
+        let redis_url = read.url("REDIS_URL", REDIS_SCHEMES);
         let embedded = database_url.is_none() && redis_url.is_none();
         let config = Self {
             http_addr: read.address("HTTP_ADDR"),
@@ -142,6 +146,7 @@ impl Config {
             cache_ttl_jitter: read.percent("CACHE_TTL_JITTER"),
             negative_ttl: read.duration("NEGATIVE_TTL", MILLISECOND..=30 * DAY),
             stale_for: read.duration("STALE_FOR", Duration::ZERO..=30 * DAY),
+            fleet_lease: read.one_of("FLEET_LEASE", &[("false", false), ("true", true)]),
             early_refresh: read.factor("EARLY_REFRESH"),
             stale_while_revalidate: read
                 .duration("STALE_WHILE_REVALIDATE", Duration::ZERO..=30 * DAY),
@@ -201,6 +206,13 @@ impl Config {
         self.db_queue_timeout + self.db_timeout + self.redis_timeout
     }
 
+    /// The longest that a load waits for another replica's, with [`Config::fleet_lease`]: as long as that one may last, and
+    /// not so long that no time is left for an own one.
+    pub fn fleet_patience(&self) -> Duration {
+        let left = self.request_timeout.saturating_sub(self.sum_of_the_parts());
+        self.flight_deadline().min(left)
+    }
+
     /// The longest that a load of something older than a change can still be under way, here or in another replica.
     pub fn longest_load(&self) -> Duration {
         self.flight_deadline() * 2
@@ -232,6 +244,16 @@ impl Config {
     }
 }
 
+/// One server, a cluster, and a master that sentinels name; each with TLS as well.
+const REDIS_SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+];
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -239,8 +261,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Makes a stampede visible on a database that otherwise answers in microseconds.
 const EMBEDDED_DB_DELAY: &str = "25ms";
 
-/// What changes, and nothing per request.
-const DEFAULT_LOG: &str = "info";
+/// What changes, and nothing per request: the client of a Redis cluster has a line for every call to a node that is away.
+const DEFAULT_LOG: &str = "info,redis=off";
 
 #[cfg(test)]
 mod tests;

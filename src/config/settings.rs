@@ -51,7 +51,7 @@ pub const SETTINGS: &[Setting] = &[
         "REDIS_URL",
         "embedded",
         "redis://localhost:6379",
-        "redis://… or rediss://…",
+        "redis://…, redis-cluster://host,host or redis-sentinel://host,host/name; with TLS rediss…",
     ),
     plain(
         "PROTECTION",
@@ -82,6 +82,12 @@ pub const SETTINGS: &[Setting] = &[
         "5m",
         "5m",
         "how long after its TTL a last-known-good copy may still answer when nothing else can; 0s = never",
+    ),
+    plain(
+        "FLEET_LEASE",
+        "false",
+        "true",
+        "one load per template for all replicas, by a short lease in Redis",
     ),
     plain(
         "EARLY_REFRESH",

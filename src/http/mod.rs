@@ -1,10 +1,13 @@
-//! The router and its handlers. What a status code is stands in [`error`], the headers of a template in
-//! [`headers`], what happens to every request in [`observe`], connections in [`server`].
+//! The router and its handlers. Templates are read in [`read`], which [`front`] reaches without the router, and written
+//! in [`write`]. What a status code is stands in [`error`], the headers of a template in [`headers`], what happens to
+//! every request in [`observe`], connections in [`server`].
 
 mod error;
+mod front;
 mod headers;
 mod observe;
 mod query;
+mod read;
 mod server;
 mod write;
 
@@ -12,22 +15,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, any, get};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::cache::entry::Content;
 use crate::config::{Config, Secret};
 use crate::metrics::Metrics;
-use crate::metrics::labels::{ShedReason, Source};
 use crate::service::TemplateService;
 use error::HttpError;
+pub use front::Front;
 use observe::ResponseCount;
 pub use server::{listen, serve};
 
@@ -72,13 +73,10 @@ impl Http {
         self.shared.lab
     }
 
-    /// Every route.
-    pub fn router(self) -> Router {
+    /// Every route but the one that templates are read by.
+    fn router(self) -> Router {
         let mut router = Router::new()
-            .route(
-                "/template-details",
-                get(template_details).fallback(write::write),
-            )
+            .route("/template-details", any(write::write))
             .route("/metrics", read_only(get(metrics)))
             .route("/healthz", read_only(get(healthz)))
             .route("/readyz", read_only(get(readyz)));
@@ -98,34 +96,6 @@ impl Http {
 
 fn read_only(route: MethodRouter<Http>) -> MethodRouter<Http> {
     route.fallback(async || HttpError::MethodNotAllowed { writes: false })
-}
-
-async fn template_details(State(http): State<Http>, request: Request) -> Response {
-    let mut count = ResponseCount::new(&http.shared.metrics);
-    let (head, _no_body) = request.into_parts();
-    match answer(&http.shared, &head).await {
-        Ok((source, response)) => {
-            count.came_from(source);
-            response
-        }
-        Err(error) => refuse(&http.shared, error, count),
-    }
-}
-
-async fn answer(shared: &Shared, head: &Parts) -> Result<(Source, Response), HttpError> {
-    let id = query::template_id(head.uri.query())?;
-    let _admitted = shared
-        .admission
-        .try_acquire()
-        .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
-    let answer = shared.service.details(id).await?;
-    match &answer.entry.content {
-        Content::Template(json) => Ok((
-            answer.source,
-            headers::template(id, json, &answer, &head.headers),
-        )),
-        Content::Absent | Content::Changed => Err(HttpError::NoSuchTemplate),
-    }
 }
 
 /// Counts what was not answered as asked, and says why.
