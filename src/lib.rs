@@ -18,6 +18,7 @@ pub mod cache;
 pub mod config;
 pub mod healthcheck;
 pub mod http;
+pub mod lab;
 pub mod local;
 pub mod metrics;
 pub mod service;
