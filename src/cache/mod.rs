@@ -13,6 +13,7 @@ mod redis;
 pub mod shelf;
 mod silence;
 mod slot;
+mod wire;
 
 use entry::{Content, Entry, Moment};
 pub use memory::MemoryCache;
@@ -58,7 +59,7 @@ impl TemplateCache {
     pub async fn lookup(&self, id: TemplateId, now: Moment, metrics: &Metrics) -> Lookup {
         let lookup = match self {
             Self::Redis(cache) => cache.lookup(id, now).await,
-            Self::Memory(cache) => cache.lookup(id, now),
+            Self::Memory(cache) => cache.lookup(id, now).await,
         };
         match lookup {
             Lookup::Hit(_) => metrics.cache_hits.inc(),
@@ -72,7 +73,7 @@ impl TemplateCache {
     pub async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self {
             Self::Redis(cache) => cache.store(id, entry).await,
-            Self::Memory(cache) => cache.store(id, entry),
+            Self::Memory(cache) => cache.fill(id, entry).await,
         }
     }
 
@@ -124,7 +125,7 @@ impl TemplateCache {
     pub fn is_up(&self) -> bool {
         match self {
             Self::Redis(cache) => cache.is_up(),
-            Self::Memory(_) => true,
+            Self::Memory(cache) => cache.is_up(),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::debts::Told;
 use super::entry::{Entry, Moment};
 use super::slot::{Failure, Slot};
 use super::{Lookup, Stored, fence, payload};
+use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
 use crate::template::TemplateId;
@@ -26,6 +27,7 @@ pub struct RedisOptions {
     longest_ttl: Duration,
     overtime: Duration,
     longest_load: Duration,
+    faults: Switch,
 }
 
 impl RedisOptions {
@@ -53,7 +55,13 @@ impl RedisOptions {
             longest_ttl,
             overtime,
             longest_load,
+            faults: Switch::default(),
         })
+    }
+
+    /// The same, with what can make it fail.
+    pub fn with_faults(self, faults: Switch) -> Self {
+        Self { faults, ..self }
     }
 }
 
@@ -79,8 +87,9 @@ impl RedisCache {
             longest_ttl,
             overtime,
             longest_load,
+            faults,
         } = options;
-        let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
+        let slot = Slot::open(client, timeout, faults, Arc::clone(&metrics)).await;
         Self {
             slot,
             timeout,
@@ -213,7 +222,7 @@ impl RedisCache {
 }
 
 impl Failure {
-    fn reason(&self) -> Reason {
+    pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Timeout => Reason::Timeout,
             Self::Unavailable => Reason::Unavailable,
