@@ -10,6 +10,7 @@ use tracing::info;
 use crate::backends::{Backends, Faults};
 use crate::config::{Config, Problems};
 use crate::http::{self, Http};
+use crate::lab::{Lab, Watch};
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
 
@@ -23,6 +24,7 @@ const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
 pub struct App {
     service: TemplateService,
     http: Http,
+    lab: Option<Lab>,
     grace: Duration,
 }
 
@@ -38,11 +40,22 @@ impl App {
         let metrics = Arc::new(Metrics::new(REVISION));
         let faulty = backends.clone().with_faults(faults.clone());
         let (cache, store) = faulty.open(config, &metrics).await;
-        let service = TemplateService::new(config, cache, store, Arc::clone(&metrics));
-        let http = Http::new(service.clone(), metrics, config);
+        let watch = Watch::default();
+        let counted = Arc::clone(&metrics);
+        let service = if config.lab {
+            TemplateService::watched(config, cache, store, counted, watch.on_landing())
+        } else {
+            TemplateService::new(config, cache, store, counted)
+        };
+        let http = Http::new(service.clone(), Arc::clone(&metrics), config);
+        let lab = config.lab.then(|| {
+            let service = service.clone();
+            Lab::new(config, backends, faults, service, metrics, watch)
+        });
         Ok(Self {
             service,
             http,
+            lab,
             grace: config.shutdown_grace,
         })
     }
@@ -56,21 +69,23 @@ impl App {
         let Self {
             service,
             http,
+            lab,
             grace,
         } = self;
         let here = listener.local_addr()?;
         info!("listening on http://{here}");
         info!("try: curl -i 'http://{here}/template-details?id=1'");
         info!("counters: http://{here}/metrics");
-        if http.has_page() {
+        if lab.is_some() {
             info!("page: http://{here}/");
         }
         let draining = http.clone();
         let mut deadline = Instant::now();
-        http::serve(listener, http.router(), grace, shutdown, || {
+        http::serve(listener, http.router(lab.as_ref()), grace, shutdown, || {
             info!("draining");
             deadline = Instant::now() + grace;
             draining.drain();
+            let _ = lab.as_ref().map(Lab::stop);
         })
         .await;
         // Loads whose callers have left may still fill the cache.

@@ -65,6 +65,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Whether the lab is served.
     pub lab: bool,
+    /// Names under which the lab answers besides this machine's own.
+    pub lab_hosts: Vec<String>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// `RUST_LOG`: which log lines are written.
@@ -169,6 +171,7 @@ impl Config {
                     &[("auto", None), ("true", Some(true)), ("false", Some(false))],
                 )
                 .unwrap_or(embedded),
+            lab_hosts: read.names("LAB_HOSTS"),
             log_format: read.one_of(
                 "LOG_FORMAT",
                 &[("text", LogFormat::Text), ("json", LogFormat::Json)],
