@@ -3,6 +3,7 @@
 //! A setting's name, default and effect stand in [`settings`]; how a text becomes a value in [`values`]; where the
 //! text comes from in [`sources`]. What the settings mean to each other is checked here.
 
+mod lab;
 mod settings;
 mod sources;
 mod values;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use lab::LabCommand;
 pub use settings::{SETTINGS, Setting};
 pub use sources::{Command, command};
 pub use values::Secret;

@@ -17,6 +17,7 @@ mod curve;
 mod explain;
 mod flights;
 mod guard;
+mod incident;
 mod limits;
 mod live;
 mod plan;
@@ -26,6 +27,7 @@ mod stage;
 mod stampede;
 mod strategy;
 mod tally;
+mod terminal;
 mod traffic;
 
 use std::sync::Arc;
@@ -46,6 +48,7 @@ use flights::FlightLog;
 use live::Live;
 use run::Runs;
 use stage::Ground;
+pub use terminal::{Shown, show};
 
 /// The lab of one service. Cheap to clone.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use super::limits::LIMITS;
 use super::plan::{IncidentOrder, StampedeOrder};
 use super::run::{Busy, Run};
 use super::strategy::Strategy;
-use super::{Lab, assets, guard, stampede};
+use super::{Lab, assets, guard, incident, stampede};
 use crate::http::{HttpError, InProcess};
 
 /// What the handlers share.
@@ -172,8 +172,15 @@ async fn begin_stampede(State(desk): State<Desk>, request: Request) -> Answer {
     accepted(begun)
 }
 
-async fn begin_incident(State(_desk): State<Desk>, _request: Request) -> Answer {
-    Err(HttpError::NotFound)
+async fn begin_incident(State(desk): State<Desk>, request: Request) -> Answer {
+    let order: IncidentOrder = read(request).await?;
+    let plan = order.check().map_err(HttpError::BadRequest)?;
+    let parameters = serde_json::to_value(plan).map_err(|_| HttpError::Internal)?;
+    let ground = Arc::clone(&desk.lab.shared.ground);
+    let runs = &desk.lab.shared.runs;
+    accepted(runs.begin("incident", incident::PARTS, parameters, |run| {
+        incident::play(ground, plan, run)
+    }))
 }
 
 async fn run(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {

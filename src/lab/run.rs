@@ -53,8 +53,8 @@ pub(super) struct View {
     #[serde(flatten)]
     brief: Brief,
     parameters: Value,
-    problem: Option<String>,
-    result: Value,
+    pub(super) problem: Option<String>,
+    pub(super) result: Value,
 }
 
 /// A run in short.

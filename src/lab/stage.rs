@@ -101,6 +101,15 @@ impl Stage {
         tally.add(count_in_process(&self.metrics, outcome, took), took);
     }
 
+    /// Whether its cache can be asked.
+    pub(super) fn cache_is_up(&self) -> bool {
+        match &self.contender {
+            Contender::Service(service) => service.cache_is_up(),
+            Contender::LoadOrStore(strategy) => strategy.cache.is_up(),
+            Contender::Mutex(strategy) => strategy.cache.is_up(),
+        }
+    }
+
     /// Waits until nothing asks the database any more, but no longer than this.
     pub(super) async fn rest(&self, longest: Duration) {
         let began = Instant::now();

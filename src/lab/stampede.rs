@@ -204,6 +204,10 @@ fn config(ground: &Ground, plan: &StampedePlan, strategy: Strategy) -> Config {
     config
 }
 
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 impl StampedePlan {
     /// How many requests there will be.
     fn requests(&self) -> f64 {
@@ -227,13 +231,9 @@ impl Verdict {
                 expiries,
                 ..
             } = performance;
-            match expiries {
-                1 => format!("{}: {queries} queries for one expiry", strategy.name()),
-                _ => format!(
-                    "{}: {queries} queries for {expiries} expiries",
-                    strategy.name()
-                ),
-            }
+            let queries = counted(*queries, "query", "queries");
+            let expiries = counted(*expiries as u64, "expiry", "expiries");
+            format!("{}: {queries} for {expiries}", strategy.name())
         };
         let said: Vec<_> = performances.iter().map(say).collect();
         Self {

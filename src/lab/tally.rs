@@ -9,15 +9,9 @@ use serde_json::{Map, Value};
 use super::milliseconds;
 use crate::metrics::labels::{Labels as _, Source};
 
-/// What became of some requests; filled while they end.
+/// What became of some requests, in the order in which they ended.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    waits: Vec<Duration>,
-    sources: Sources,
-}
+pub(super) struct Tally(Mutex<Vec<(Source, Duration)>>);
 
 /// How many answers came from where.
 #[derive(Clone, Debug, Default)]
@@ -36,19 +30,29 @@ pub(super) struct Summary {
 
 impl Tally {
     pub(super) fn add(&self, source: Source, took: Duration) {
-        let mut counts = self.0.lock();
-        counts.waits.push(took);
-        counts.sources.add(source);
+        self.0.lock().push((source, took));
     }
 
     /// How many there are so far.
     pub(super) fn requests(&self) -> usize {
-        self.0.lock().waits.len()
+        self.0.lock().len()
     }
 
     pub(super) fn summary(&self) -> Summary {
-        let counts = self.0.lock();
-        let mut waits = counts.waits.clone();
+        Summary::of(&self.0.lock())
+    }
+
+    /// What became of those after the first so many.
+    pub(super) fn summary_after(&self, first: usize) -> Summary {
+        Summary::of(self.0.lock().get(first..).unwrap_or_default())
+    }
+}
+
+impl Summary {
+    fn of(ended: &[(Source, Duration)]) -> Self {
+        let mut sources = Sources::default();
+        ended.iter().for_each(|(source, _)| sources.add(*source));
+        let mut waits: Vec<_> = ended.iter().map(|(_, took)| *took).collect();
         waits.sort_unstable();
         let at = |share: f64| {
             let rank = (waits.len() as f64 * share).ceil() as usize;
@@ -59,13 +63,13 @@ impl Tally {
                     .unwrap_or_default(),
             )
         };
-        Summary {
+        Self {
             requests: waits.len(),
-            errors: counts.sources.errors(),
+            errors: sources.errors(),
             p50_ms: at(0.5),
             p95_ms: at(0.95),
             max_ms: at(1.0),
-            sources: counts.sources.clone(),
+            sources,
         }
     }
 }

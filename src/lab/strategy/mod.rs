@@ -35,9 +35,9 @@ pub(super) struct About {
     modes: &'static [&'static str],
     protected: bool,
     service: bool,
-    how: &'static str,
-    good_at: &'static str,
-    bad_at: &'static str,
+    pub(super) how: &'static str,
+    pub(super) good_at: &'static str,
+    pub(super) bad_at: &'static str,
     setting: Option<&'static str>,
 }
 
