@@ -50,7 +50,10 @@ async fn start(config: &Config) -> Result<(), StartError> {
 async fn show_lab(config: &Config, command: &LabCommand) -> ExitCode {
     match lab::show(config, command).await {
         Ok(shown) => print(&shown.text, shown.ok),
-        Err(problems) => refuse(&problems),
+        Err(complaint) => {
+            eprintln!("stampede: {complaint}");
+            ExitCode::from(WRONG_SETTING)
+        }
     }
 }
 

@@ -1,15 +1,15 @@
 //! [`Live`]: one sample a second of what `/metrics` counts, and what it says of the last one.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::milliseconds;
 use super::tally::Sources;
+use super::{Shared, milliseconds};
 use crate::metrics::labels::Source;
 use crate::metrics::{Metrics, Reading};
 
@@ -114,16 +114,23 @@ impl Live {
 }
 
 /// Takes samples for as long as the lab is there.
-pub(super) async fn sample(live: Arc<Live>, metrics: Arc<Metrics>) {
+pub(super) async fn sample(lab: Weak<Shared>) {
     let mut clock = interval(STEP);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = metrics.read();
-    clock.tick().await;
+    let mut last = None;
     loop {
         clock.tick().await;
+        let Some(lab) = lab.upgrade() else { return };
+        let metrics = &lab.ground.metrics;
         let now = metrics.read();
-        live.push(&metrics, &now.since(&last));
-        last = now;
+        if let Some(last) = last {
+            lab.live.push(metrics, &now.since(&last));
+        }
+        last = Some(now);
+        // A run has a cache of its own, and may have ended while that was down.
+        if !lab.runs.last().is_some_and(|run| run.is_running()) {
+            metrics.cache_up.set(i64::from(lab.service.cache_is_up()));
+        }
     }
 }
 

@@ -60,7 +60,7 @@ struct Shared {
     ground: Arc<Ground>,
     service: TemplateService,
     conditions: Arc<Conditions>,
-    live: Arc<Live>,
+    live: Live,
     runs: Runs,
     hosts: guard::Hosts,
     tasks: parking_lot::Mutex<Vec<AbortHandle>>,
@@ -99,7 +99,7 @@ impl Lab {
         };
         let shared = Shared {
             conditions: Arc::new(Conditions::new(faults)),
-            live: Arc::new(Live::new(ground.metrics.read())),
+            live: Live::new(ground.metrics.read()),
             ground: Arc::new(ground),
             service,
             runs: Runs::default(),
@@ -114,14 +114,10 @@ impl Lab {
     /// Its routes, those of the page included. From now on it takes samples, and sends its traffic to `service`.
     pub(crate) fn routes<S>(&self, service: InProcess) -> Router<S> {
         let Shared {
-            conditions,
-            live,
-            ground,
-            tasks,
-            ..
+            conditions, tasks, ..
         } = &*self.shared;
         let begun = [
-            tokio::spawn(live::sample(Arc::clone(live), Arc::clone(&ground.metrics))),
+            tokio::spawn(live::sample(Arc::downgrade(&self.shared))),
             tokio::spawn(conditions::keep(Arc::clone(conditions))),
             tokio::spawn(traffic::generate(Arc::clone(conditions), service.clone())),
         ];

@@ -149,6 +149,8 @@ impl StampedePlan {
     /// Arrival rate x query time: who asks before the first answer is there.
     pub(super) fn predicted_queries(&self) -> f64 {
         match self.load {
+            // Whoever comes after an answer that takes no time finds it.
+            _ if self.query_time_ms == 0 => 1.0,
             Load::Burst {
                 callers,
                 spread_ms: 0,

@@ -13,7 +13,7 @@ use super::run::Run;
 use super::stage::Ground;
 use super::{incident, stampede};
 use crate::backends::Backends;
-use crate::config::{Config, LabCommand, Problem, Problems};
+use crate::config::{Config, LabCommand};
 use crate::metrics::Metrics;
 
 /// What is to be printed, and whether it is what a protected service promises.
@@ -34,21 +34,22 @@ struct Document {
 }
 
 /// Shows what the command asks for. Progress goes to standard error meanwhile.
-pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, Problems> {
+/// An error is what the command, or a setting, asks for in vain.
+pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String> {
     if !config.lab {
-        return Err(problem(
-            "LAB",
-            "the lab makes load, and on these backends only if it is true",
-        ));
+        return Err(
+            "the lab makes load: on a database or a cache that is not embedded it needs LAB=true"
+                .into(),
+        );
     }
     let metrics = Arc::new(Metrics::new("lab"));
     let ground = Arc::new(Ground {
         config: config.clone(),
-        backends: Backends::new(config)?,
+        backends: Backends::new(config).map_err(|problems| problems.to_string())?,
         metrics: Arc::clone(&metrics),
         flights: Arc::default(),
     });
-    let run = begin(ground, command).map_err(|complaint| problem("LAB", complaint))?;
+    let run = begin(ground, command)?;
     let mut said = "";
     while run.is_running() {
         let doing = run.brief().progress.doing;
@@ -116,11 +117,4 @@ fn begin(ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<Run>, &'static
         comparing.end(stampede::compare(ground, plan, Arc::clone(&comparing)).await)
     });
     Ok(run)
-}
-
-fn problem(variable: &'static str, problem: &str) -> Problems {
-    Problems(vec![Problem {
-        variable,
-        problem: problem.to_owned(),
-    }])
 }
