@@ -129,7 +129,13 @@ fn redis_options(config: &Config) -> Result<Option<RedisOptions>, &'static str> 
         config.stale_while_revalidate,
         config.longest_load(),
     );
-    options.map(Some)
+    options.map(|options| {
+        Some(if config.fleet_lease {
+            options.with_leases(config.fleet_patience())
+        } else {
+            options
+        })
+    })
 }
 
 fn store_options(config: &Config) -> Result<StoreOptions, &'static str> {

@@ -7,15 +7,18 @@ mod debts;
 pub mod entry;
 mod fence;
 mod keeper;
+mod lease;
 mod memory;
 mod payload;
 mod redis;
 pub mod shelf;
 mod silence;
 mod slot;
+mod turns;
 mod wire;
 
 use entry::{Content, Entry, Moment};
+pub use lease::{Lease, Turn};
 pub use memory::MemoryCache;
 pub use redis::{RedisCache, RedisOptions};
 
@@ -67,6 +70,15 @@ impl TemplateCache {
             Lookup::Unanswered => {}
         }
         lookup
+    }
+
+    /// Waits until it is this process's turn to load a template for all replicas, or until another one has stored
+    /// something that is fresh and that `accept` takes. Without other replicas, or without agreement, it is its turn at once.
+    pub async fn turn(&self, id: TemplateId, accept: impl Fn(&Entry) -> bool) -> Turn<Entry> {
+        match self {
+            Self::Redis(cache) => cache.turn(id, accept).await,
+            Self::Memory(_) => Turn::Ours(None),
+        }
     }
 
     /// Stores an entry until its TTL ends, unless something newer is there.

@@ -116,6 +116,11 @@ impl Slot {
         Moment(self.shared.trusted_since.load(Ordering::Relaxed))
     }
 
+    /// The whole of one call.
+    pub(super) fn timeout(&self) -> Duration {
+        self.shared.timeout
+    }
+
     /// Whether a connection is installed.
     pub(super) fn is_installed(&self) -> bool {
         self.shared.installed.load().is_some()

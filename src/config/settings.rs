@@ -84,6 +84,12 @@ pub const SETTINGS: &[Setting] = &[
         "how long after its TTL a last-known-good copy may still answer when nothing else can; 0s = never",
     ),
     plain(
+        "FLEET_LEASE",
+        "false",
+        "true",
+        "one load per template for all replicas, by a short lease in Redis",
+    ),
+    plain(
         "EARLY_REFRESH",
         "off",
         "1.0",

@@ -294,6 +294,7 @@ impl Part {
         let query_time = Duration::from_millis(plan.query_time_ms);
         let common = Config {
             early_refresh: None,
+            fleet_lease: false,
             stale_while_revalidate: Duration::ZERO,
             cache_ttl: Duration::from_millis(plan.ttl_ms),
             db_delay: query_time,

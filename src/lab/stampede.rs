@@ -176,6 +176,7 @@ fn config(ground: &Ground, plan: &StampedePlan, strategy: Strategy) -> Config {
     let mut config = Config {
         protection: Protection::Singleflight,
         early_refresh: None,
+        fleet_lease: false,
         stale_while_revalidate: Duration::ZERO,
         db_delay: plan.query_time(),
         // What is added to a query is added to its time.

@@ -2,7 +2,8 @@
 //!
 //! 1. Ask the cache. A hit is the answer.
 //! 2. Only if the cache could not be asked, or could not be filled: the local copy, while its own TTL lasts.
-//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]).
+//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]), and by the other
+//!    replicas if they take turns (see [`fleet`]).
 //! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
 //!
 //! What is cached can also be loaded anew before anybody has to wait for it: shortly before its TTL ends
@@ -13,6 +14,7 @@
 
 mod answer;
 mod change;
+mod fleet;
 mod load;
 mod outcome;
 
@@ -117,12 +119,12 @@ impl TemplateService {
     /// A cached answer. One that is about to expire, or just has, is loaded anew behind it, so that nobody has to wait.
     fn cached(&self, id: TemplateId, entry: Entry, asked: Asked, source: Source) -> Answer {
         if !entry.is_fresh(asked.now) {
-            self.loader.refresh(id, Refresh::Stale);
+            self.loader.refresh(id, &entry, Refresh::Stale);
             return asked.answer(entry, Source::Stale);
         }
         let due = |beta| entry.is_due_early(asked.now, beta, 1.0 - fastrand::f64());
         if self.early_refresh.is_some_and(due) {
-            self.loader.refresh(id, Refresh::Early);
+            self.loader.refresh(id, &entry, Refresh::Early);
         }
         asked.answer(entry, source)
     }
