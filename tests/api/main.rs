@@ -16,5 +16,6 @@ mod refresh;
 mod stampede;
 mod support;
 mod support_works;
+mod topologies;
 mod walls;
 mod writing;
