@@ -18,7 +18,7 @@ use crate::config::{Config, Protection};
 use crate::local::{Keeping, LocalCopy};
 use crate::metrics::labels::{Refresh, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
-use crate::singleflight::{CallOptions, Group, Ride, Role};
+use crate::singleflight::{CallOptions, Group, Landing, Ride, Role};
 use crate::store::{Hope, LoadError, TemplateStore};
 use crate::template::{State, TemplateId};
 
@@ -76,13 +76,15 @@ pub(super) struct Load {
 }
 
 impl Loader {
+    /// `landed` is told of each landing after it was counted.
     pub(super) fn new(
         config: &Config,
         cache: TemplateCache,
         store: TemplateStore,
         metrics: Arc<Metrics>,
+        landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
     ) -> Self {
-        let landed = Arc::clone(&metrics);
+        let counted = Arc::clone(&metrics);
         let deadline = config.flight_deadline()
             + if config.fleet_lease {
                 config.fleet_patience()
@@ -92,7 +94,10 @@ impl Loader {
         let flights = Group::builder()
             .deadline(deadline)
             .max_callers(config.max_waiters)
-            .on_landing(move |landing| count_landing(&landed, landing))
+            .on_landing(move |landing| {
+                count_landing(&counted, landing);
+                landed(landing);
+            })
             .build();
         Self {
             cache,
@@ -355,7 +360,13 @@ mod tests {
         let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
         let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
         let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
-        let loader = Arc::new(Loader::new(&config, cache, store, Arc::clone(&metrics)));
+        let loader = Arc::new(Loader::new(
+            &config,
+            cache,
+            store,
+            Arc::clone(&metrics),
+            |_| {},
+        ));
         let (id, asked_at) = (TemplateId::new(1).unwrap(), Moment::now());
         // Both asked the cache in vain before either load began; the second comes when the first has landed.
         let first = loader.load(id, asked_at, PATIENCE).await.unwrap();
@@ -372,7 +383,7 @@ mod tests {
         let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
         let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
         let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
-        let loader = Arc::new(Loader::new(&config, cache, store, metrics));
+        let loader = Arc::new(Loader::new(&config, cache, store, metrics, |_| {}));
         let id = TemplateId::new(1).unwrap();
         let old = loader.load_from_store(id, || true).await.unwrap();
         let landing = Arc::new(Notify::new());
