@@ -23,13 +23,14 @@ export function ticks(most, wanted) {
  * An <svg> of `width` by `height`.
  *
  * series: [{points: [[x, y or null]], look: "first" | "second" | "third" | "good" | "bad", area, step}]
+ * room: the characters beside the plot, at least.
  * x: {from, to, marks: [{at, label}]}; y: {most, unit}; bands: [{from, to, label}]; name: what a screen reader says.
  */
-export function lineChart({ width, height, series, x, y, bands = [], name }) {
+export function lineChart({ width, height, series, x, y, bands = [], room = 0, name }) {
   const marks = ticks(y.most, height < 130 ? 2 : 3);
   const top = marks[marks.length - 1];
   const labels = marks.map((mark, at) => (at === marks.length - 1 && y.unit ? `${count(mark)} ${y.unit}` : count(mark)));
-  const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * CHARACTER) + 8;
+  const left = Math.ceil(Math.max(room, ...labels.map((label) => label.length)) * CHARACTER) + 8;
   const plot = { left, right: width - 8, top: ABOVE, bottom: height - BELOW };
   const across = (value) => plot.left + ((value - x.from) / (x.to - x.from || 1)) * (plot.right - plot.left);
   const up = (value) => plot.bottom - (Math.min(value, top) / top) * (plot.bottom - plot.top);

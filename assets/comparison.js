@@ -58,7 +58,6 @@ function drawBars(width) {
 function curves(rows) {
   const until = Math.max(...rows.flatMap((row) => row.curve.map(({ ms }) => ms)), 1);
   const most = Math.max(...rows.map((row) => row.most_at_once), 1);
-  const marks = ticks(until, 3).filter((mark) => mark <= until);
   return rows.map((row) => {
     const plot = element("div", { class: "plot" });
     const points = row.curve.map(({ ms, at_once: queries }) => [ms, queries]);
@@ -67,7 +66,7 @@ function curves(rows) {
       width,
       height: CURVE_HEIGHT,
       series: [{ points, look: look(row), area: true, step: true }],
-      x: { from: 0, to: until, marks: marks.map((at) => ({ at, label: at ? milliseconds(at) : "0" })) },
+      x: { from: 0, to: until, marks: marks(until, width) },
       y: { most, unit: "" },
       name: `${row.strategy}: queries at once over ${milliseconds(until)}, at most ${count(row.most_at_once)}`,
     }));
@@ -78,6 +77,11 @@ function curves(rows) {
         element("span", { class: "curve-most" }, element("strong", { class: look(row), text: count(row.most_at_once) }), " at most")),
       plot);
   });
+}
+
+function marks(until, width) {
+  const fitting = ticks(until, width < 220 ? 1 : 3).filter((mark) => mark <= until);
+  return fitting.map((at) => ({ at, label: at ? milliseconds(at) : "0" }));
 }
 
 function resultTable(run, rows) {

@@ -4,17 +4,17 @@ import { ask } from "./api.js";
 import { dividedBar } from "./bars.js";
 import { atWidthOf, byId, element, report, say } from "./dom.js";
 import { choose, chosen, limit } from "./form.js";
-import { count, duration } from "./format.js";
+import { count, duration, sentence } from "./format.js";
 import { onLive, pollNow } from "./live.js";
 
 const SOURCES = {
   hit: "from the cache",
-  local: "from the copy in this process",
+  local: "from this process' copy",
   loaded: "own load",
   shared: "another caller's load",
-  stale: "last-known-good copy, past its TTL",
-  not_found: "there is no such template",
-  shed: "refused, to protect the rest",
+  stale: "an old copy, past its TTL",
+  not_found: "no such template",
+  shed: "refused, for the others' sake",
   error: "no answer",
 };
 
@@ -84,7 +84,7 @@ function take(set) {
   put("cache-slow", set.cache_slow_ms);
   put("database-slow", set.database_slow_ms);
   say(byId("traffic-now"), `${count(byId("traffic").valueAsNumber)} requests/s`);
-  const lines = set.injected.map((words) => element("li", { text: words }));
+  const lines = set.injected.map((words) => element("li", { text: sentence(words) }));
   if (lines.length && set.traffic_per_second === 0) {
     lines.push(element("li", { class: "hint", text: "There is no background traffic to show it: raise the slider." }));
   }
@@ -108,11 +108,11 @@ function live(answer) {
   if (!sending && before?.mine && !isClear(before) && isClear(conditions)) {
     report(byId("faults-status"), "plain", "Everything was cleared: by another page, or because ten minutes were over or this page was away.");
   }
-  const { mechanism, sentence } = answer.answering;
+  const { mechanism, sentence: words } = answer.answering;
   const kind = ["shed", "error"].includes(mechanism) ? "bad" : mechanism === "stale" ? "warn" : mechanism === "idle" ? "plain" : "good";
   byId("mechanism").className = `mechanism ${kind}`;
   say(byId("mechanism"), mechanism);
-  say(byId("mechanism-words"), sentence);
+  say(byId("mechanism-words"), sentence(words));
   showBackend("database-up", "Database", answer.backends.database_up);
   showBackend("cache-up", "Redis", answer.backends.cache_up);
   sources = answer.samples.at(-1)?.sources ?? sources;
@@ -127,7 +127,8 @@ function showBackend(id, name, up) {
 function buildLegend() {
   const entry = ([name, words]) => element("li", {},
     element("span", { class: `swatch source-${name}`, "aria-hidden": "true" }),
-    element("strong", { text: name.replace("_", " ") }), ` ${words} `, element("span", { class: "share-of", id: `source-${name}`, text: "" }));
+    element("span", {}, element("strong", { text: name.replace("_", " ") }), ` ${words}`),
+    element("span", { class: "share-of", id: `source-${name}` }));
   byId("sources").replaceChildren(...Object.entries(SOURCES).map(entry));
 }
 

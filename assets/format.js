@@ -28,6 +28,12 @@ export function duration(ms) {
   return seconds % 60 ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : `${seconds / 60} min`;
 }
 
+/** Words of the service as a sentence. */
+export function sentence(words) {
+  const text = String(words ?? "").trim();
+  return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
 /** "1 query", "2 queries". */
 export function counted(number, one, many = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : many}`;

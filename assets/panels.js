@@ -8,7 +8,7 @@ import { copyButtons } from "./share.js";
 
 const PANELS = [
   { title: "Requests per second", unit: "/s", lines: [{ of: "requests", look: "first", area: true }] },
-  { title: "Slowest 5% of answers (p95)", unit: "ms", lines: [{ of: "p95_ms", look: "first" }], written: milliseconds },
+  { title: "95% of answers come within (p95)", unit: "ms", lines: [{ of: "p95_ms", look: "first" }], written: milliseconds },
   {
     title: "Cache hits and misses per second",
     unit: "/s",
@@ -31,7 +31,14 @@ const PANELS = [
 ];
 
 const HEIGHT = 150;
-const MINUTES = [-300, -240, -180, -120, -60, 0];
+const MINUTES = [
+  { at: -300, label: "−5 min" },
+  { at: -240, label: "−4" },
+  { at: -180, label: "−3" },
+  { at: -120, label: "−2" },
+  { at: -60, label: "−1" },
+  { at: 0, label: "now" },
+];
 
 /** Builds the panels and keeps them up to date. */
 export function showPanels() {
@@ -68,7 +75,8 @@ function build(panel, samples) {
 
 function written(panel, value) {
   if (panel.written) return panel.written(value ?? null);
-  return panel.unit && typeof value === "number" ? `${count(value)} ${panel.unit}` : count(value);
+  // Beside two other numbers there is no room for the unit, which the title and the axis say too.
+  return panel.unit && panel.lines.length === 1 && typeof value === "number" ? `${count(value)} ${panel.unit}` : count(value);
 }
 
 function draw(panel, samples, width) {
@@ -80,7 +88,7 @@ function draw(panel, samples, width) {
     width,
     height: HEIGHT,
     series,
-    x: { from: -WINDOW, to: 0, marks: MINUTES.map((at) => ({ at, label: at ? `${at / 60} min`.replace("-", "−") : "now" })) },
+    x: { from: -WINDOW, to: 0, marks: MINUTES },
     y: { most, unit: panel.unit },
     name: `${panel.title}, last 5 minutes. Now: ${now.join(", ")}. Most: ${written(panel, most)}.`,
   });

@@ -1,6 +1,7 @@
 // What each section that makes runs has: a form with its button, stop, progress, a status line, and a result to share.
 
 import { byId, report } from "./dom.js";
+import { sentence } from "./format.js";
 import { progressInWords, runsOf } from "./runs.js";
 import { copyButtons, keepInAddress, linkTo, onLinkTo } from "./share.js";
 
@@ -62,6 +63,6 @@ export function makesRuns(kind, { parameters, restore, refuse = () => null, draw
 function ending({ state, problem, result }) {
   if (state === "failed") return ["bad", `The run failed: ${problem}`];
   if (state === "stopped") return ["plain", "Stopped. This is what was done until then."];
-  const { ok, sentence } = result.verdict;
-  return [ok ? "good" : "bad", `Done: ${/[.!?]$/.test(sentence) ? sentence : `${sentence}.`}`];
+  const { ok, sentence: words } = result.verdict;
+  return [ok ? "good" : "bad", `Done. ${sentence(words)}`];
 }

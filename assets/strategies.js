@@ -1,6 +1,7 @@
 // The strategies: one box each to choose, and what each is good and bad at.
 
 import { byId, element } from "./dom.js";
+import { sentence } from "./format.js";
 
 /** Builds the boxes for these strategies (from `GET /lab`) and the list of what they are. */
 export function buildStrategies(strategies) {
@@ -48,9 +49,4 @@ function description({ name, how, good_at: good, bad_at: bad, protected: shields
 /** Says in words and in colour whether a strategy protects the database. */
 export function badge(shields) {
   return element("span", { class: shields ? "badge good" : "badge bad", text: shields ? "protects" : "does not protect" });
-}
-
-function sentence(words) {
-  const text = String(words ?? "");
-  return text && `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
