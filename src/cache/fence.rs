@@ -63,6 +63,7 @@ pub(super) fn remove(id: TemplateId) -> Cmd {
     command
 }
 
-fn key(id: TemplateId) -> String {
+/// Where an entry is.
+pub(super) fn key(id: TemplateId) -> String {
     format!("td:v1:{id}")
 }

@@ -18,7 +18,7 @@ pub(super) async fn keep(shared: Arc<Shared>, client: Client) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
-        let installed = match prove(&client, shared.timeout).await {
+        let installed = match dial(&shared, &client).await {
             Ok(commands) => shared.install(commands).await,
             Err(reason) => Err(reason),
         };
@@ -48,6 +48,15 @@ pub(super) async fn keep(shared: Arc<Shared>, client: Client) {
     }
 }
 
+/// As [`prove`], unless the lab is in the way.
+async fn dial(shared: &Shared, client: &Client) -> Result<MultiplexedConnection, &'static str> {
+    match timeout(DIAL_TIMEOUT, shared.faults.pass()).await {
+        Ok(Ok(())) => prove(client, shared.timeout).await,
+        Ok(Err(_)) => Err("no connection"),
+        Err(_) => Err("no connection in time"),
+    }
+}
+
 /// A connection that has just answered a PING in time, or why there is none. The reason never holds an address.
 async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnection, &'static str> {
     let config = AsyncConnectionConfig::new()
@@ -72,7 +81,7 @@ async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnect
 }
 
 /// Longest a dial may take, name look-up and handshake included; longer where calls may take long.
-const DIAL_TIMEOUT: Duration = Duration::from_millis(250);
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How many commands may queue for the socket.
 const PIPELINE: usize = 1024;
@@ -80,7 +89,7 @@ const PIPELINE: usize = 1024;
 /// Pauses between dials: growing, so that a flapping server is left in peace, jittered, so that replicas spread, and
 /// short enough that the first hit comes within a second of the server's return.
 #[derive(Default)]
-struct Pause {
+pub(super) struct Pause {
     attempts: u32,
 }
 
@@ -88,7 +97,7 @@ impl Pause {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_millis(700);
 
-    fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         let full = Self::FIRST
             .saturating_mul(1 << self.attempts.min(8))
             .min(Self::LONGEST);

@@ -7,14 +7,18 @@ mod debts;
 pub mod entry;
 mod fence;
 mod keeper;
+mod lease;
 mod memory;
 mod payload;
 mod redis;
 pub mod shelf;
 mod silence;
 mod slot;
+mod turns;
+mod wire;
 
 use entry::{Content, Entry, Moment};
+pub use lease::{Lease, Turn};
 pub use memory::MemoryCache;
 pub use redis::{RedisCache, RedisOptions};
 
@@ -58,7 +62,7 @@ impl TemplateCache {
     pub async fn lookup(&self, id: TemplateId, now: Moment, metrics: &Metrics) -> Lookup {
         let lookup = match self {
             Self::Redis(cache) => cache.lookup(id, now).await,
-            Self::Memory(cache) => cache.lookup(id, now),
+            Self::Memory(cache) => cache.lookup(id, now).await,
         };
         match lookup {
             Lookup::Hit(_) => metrics.cache_hits.inc(),
@@ -68,11 +72,20 @@ impl TemplateCache {
         lookup
     }
 
+    /// Waits until it is this process's turn to load a template for all replicas, or until another one has stored
+    /// something that is fresh and that `accept` takes. Without other replicas, or without agreement, it is its turn at once.
+    pub async fn turn(&self, id: TemplateId, accept: impl Fn(&Entry) -> bool) -> Turn<Entry> {
+        match self {
+            Self::Redis(cache) => cache.turn(id, accept).await,
+            Self::Memory(_) => Turn::Ours(None),
+        }
+    }
+
     /// Stores an entry until its TTL ends, unless something newer is there.
     pub async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self {
             Self::Redis(cache) => cache.store(id, entry).await,
-            Self::Memory(cache) => cache.store(id, entry),
+            Self::Memory(cache) => cache.fill(id, entry).await,
         }
     }
 
@@ -124,7 +137,7 @@ impl TemplateCache {
     pub fn is_up(&self) -> bool {
         match self {
             Self::Redis(cache) => cache.is_up(),
-            Self::Memory(_) => true,
+            Self::Memory(cache) => cache.is_up(),
         }
     }
 }

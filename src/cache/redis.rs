@@ -13,7 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use super::debts::Told;
 use super::entry::{Entry, Moment};
 use super::slot::{Failure, Slot};
-use super::{Lookup, Stored, fence, payload};
+use super::turns::Turns;
+use super::{Lookup, Stored, Turn, fence, payload};
+use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
 use crate::template::TemplateId;
@@ -26,6 +28,8 @@ pub struct RedisOptions {
     longest_ttl: Duration,
     overtime: Duration,
     longest_load: Duration,
+    faults: Switch,
+    lease_patience: Option<Duration>,
 }
 
 impl RedisOptions {
@@ -53,14 +57,28 @@ impl RedisOptions {
             longest_ttl,
             overtime,
             longest_load,
+            faults: Switch::default(),
+            lease_patience: None,
         })
+    }
+
+    /// The same, with what can make it fail.
+    pub fn with_faults(self, faults: Switch) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// Replicas take turns to load: each waits for another one's load, at most this long.
+    pub fn with_leases(mut self, patience: Duration) -> Self {
+        self.lease_patience = Some(patience);
+        self
     }
 }
 
 /// Answers in Redis.
 #[derive(Debug)]
 pub struct RedisCache {
-    slot: Slot,
+    slot: Arc<Slot>,
+    turns: Option<Turns>,
     timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
@@ -79,10 +97,17 @@ impl RedisCache {
             longest_ttl,
             overtime,
             longest_load,
+            faults,
+            lease_patience,
         } = options;
-        let slot = Slot::open(client, timeout, Arc::clone(&metrics)).await;
+        let slot = Slot::open(client.clone(), timeout, faults, Arc::clone(&metrics)).await;
+        let slot = Arc::new(slot);
+        let turns = lease_patience.map(|patience| {
+            Turns::listen(client, Arc::clone(&slot), patience, Arc::clone(&metrics))
+        });
         Self {
             slot,
+            turns,
             timeout,
             longest_ttl,
             overtime,
@@ -114,15 +139,35 @@ impl RedisCache {
     }
 
     async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment, deadline: Instant) -> Lookup {
-        let Some(mut entry) = payload::decode(id, &bytes) else {
+        let Some(entry) = payload::decode(id, &bytes) else {
             return self.corrupt(id, deadline).await;
         };
-        entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
-        if entry.is_usable(now, self.overtime) && entry.stored_at >= self.slot.trusted_since() {
-            Lookup::Hit(entry)
-        } else {
-            Lookup::Miss
+        match self.believed(entry, now) {
+            Some(entry) if entry.is_usable(now, self.overtime) => Lookup::Hit(entry),
+            _ => Lookup::Miss,
         }
+    }
+
+    /// What is believed of an entry, if anything.
+    fn believed(&self, mut entry: Entry, now: Moment) -> Option<Entry> {
+        entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
+        (entry.stored_at >= self.slot.trusted_since()).then_some(entry)
+    }
+
+    pub(super) async fn turn(
+        &self,
+        id: TemplateId,
+        accept: impl Fn(&Entry) -> bool,
+    ) -> Turn<Entry> {
+        let Some(turns) = &self.turns else {
+            return Turn::Ours(None);
+        };
+        let usable = |bytes: &Bytes| {
+            let now = Moment::now();
+            let entry = self.believed(payload::decode(id, bytes)?, now)?;
+            (entry.is_usable(now, Duration::ZERO) && accept(&entry)).then_some(entry)
+        };
+        turns.take(id, usable).await
     }
 
     /// What is not ours is removed, so that nothing in it keeps a fill from being stored. That is part of the lookup, and
@@ -213,7 +258,7 @@ impl RedisCache {
 }
 
 impl Failure {
-    fn reason(&self) -> Reason {
+    pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Timeout => Reason::Timeout,
             Self::Unavailable => Reason::Unavailable,

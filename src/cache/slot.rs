@@ -25,6 +25,7 @@ use super::debts::{Debts, Told};
 use super::entry::Moment;
 use super::keeper::keep;
 use super::silence::Silence;
+use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Origin;
 use crate::template::TemplateId;
@@ -49,6 +50,7 @@ pub(super) struct Slot {
 pub(super) struct Shared {
     installed: ArcSwapOption<Connection>,
     pub(super) timeout: Duration,
+    pub(super) faults: Switch,
     emptied: Notify,
     pub(super) tried: Notify,
     debts: Debts,
@@ -64,10 +66,16 @@ struct Connection {
 
 impl Slot {
     /// Starts to dial, and waits for the first attempt to end, well or not.
-    pub(super) async fn open(client: Client, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(super) async fn open(
+        client: Client,
+        timeout: Duration,
+        faults: Switch,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             installed: ArcSwapOption::empty(),
             timeout,
+            faults,
             emptied: Notify::new(),
             tried: Notify::new(),
             debts: Debts::default(),
@@ -108,6 +116,11 @@ impl Slot {
         Moment(self.shared.trusted_since.load(Ordering::Relaxed))
     }
 
+    /// The whole of one call.
+    pub(super) fn timeout(&self) -> Duration {
+        self.shared.timeout
+    }
+
     /// Whether a connection is installed.
     pub(super) fn is_installed(&self) -> bool {
         self.shared.installed.load().is_some()
@@ -135,7 +148,12 @@ impl Shared {
         };
         let began = Instant::now();
         let mut commands = connection.commands.clone();
-        match timeout(self.timeout, command.query_async(&mut commands)).await {
+        let reply = async {
+            let sent = self.faults.pass().await;
+            sent.map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
+            command.query_async(&mut commands).await
+        };
+        match timeout(self.timeout, reply).await {
             Ok(Ok(value)) => {
                 connection.silence.broken();
                 Ok(value)

@@ -3,6 +3,7 @@
 //! A setting's name, default and effect stand in [`settings`]; how a text becomes a value in [`values`]; where the
 //! text comes from in [`sources`]. What the settings mean to each other is checked here.
 
+mod lab;
 mod settings;
 mod sources;
 mod values;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use lab::LabCommand;
 pub use settings::{SETTINGS, Setting};
 pub use sources::{Command, command};
 pub use values::Secret;
@@ -37,6 +39,8 @@ pub struct Config {
     pub negative_ttl: Duration,
     /// How long after its TTL a last-known-good copy may still answer.
     pub stale_for: Duration,
+    /// Whether replicas take turns to load a template, by a lease in Redis.
+    pub fleet_lease: bool,
     /// How eagerly a template is loaded anew before its TTL ends (XFetch's beta); none = not at all.
     pub early_refresh: Option<f64>,
     /// How long after its TTL a template still answers while it is loaded anew.
@@ -65,6 +69,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Whether the lab is served.
     pub lab: bool,
+    /// Names under which the lab answers besides this machine's own.
+    pub lab_hosts: Vec<String>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// `RUST_LOG`: which log lines are written.
@@ -142,6 +148,7 @@ impl Config {
             cache_ttl_jitter: read.percent("CACHE_TTL_JITTER"),
             negative_ttl: read.duration("NEGATIVE_TTL", MILLISECOND..=30 * DAY),
             stale_for: read.duration("STALE_FOR", Duration::ZERO..=30 * DAY),
+            fleet_lease: read.one_of("FLEET_LEASE", &[("false", false), ("true", true)]),
             early_refresh: read.factor("EARLY_REFRESH"),
             stale_while_revalidate: read
                 .duration("STALE_WHILE_REVALIDATE", Duration::ZERO..=30 * DAY),
@@ -169,6 +176,7 @@ impl Config {
                     &[("auto", None), ("true", Some(true)), ("false", Some(false))],
                 )
                 .unwrap_or(embedded),
+            lab_hosts: read.names("LAB_HOSTS"),
             log_format: read.one_of(
                 "LOG_FORMAT",
                 &[("text", LogFormat::Text), ("json", LogFormat::Json)],
@@ -199,6 +207,13 @@ impl Config {
     /// The longest that one load can take: the wait for a slot, the query, and the fill.
     pub fn flight_deadline(&self) -> Duration {
         self.db_queue_timeout + self.db_timeout + self.redis_timeout
+    }
+
+    /// The longest that a load waits for another replica's, with [`Config::fleet_lease`]: as long as that one may last, and
+    /// not so long that no time is left for an own one.
+    pub fn fleet_patience(&self) -> Duration {
+        let left = self.request_timeout.saturating_sub(self.sum_of_the_parts());
+        self.flight_deadline().min(left)
     }
 
     /// The longest that a load of something older than a change can still be under way, here or in another replica.

@@ -84,6 +84,12 @@ pub const SETTINGS: &[Setting] = &[
         "how long after its TTL a last-known-good copy may still answer when nothing else can; 0s = never",
     ),
     plain(
+        "FLEET_LEASE",
+        "false",
+        "true",
+        "one load per template for all replicas, by a short lease in Redis",
+    ),
+    plain(
         "EARLY_REFRESH",
         "off",
         "1.0",
@@ -167,6 +173,12 @@ pub const SETTINGS: &[Setting] = &[
         "auto",
         "true",
         "true, false, or auto = only when database and cache are both embedded",
+    ),
+    plain(
+        "LAB_HOSTS",
+        "none",
+        "lab.example,192.0.2.7",
+        "names under which the lab answers besides this machine's own, separated by commas",
     ),
     plain(
         "LOG_FORMAT",

@@ -3,6 +3,7 @@
 
 mod error;
 mod headers;
+mod in_process;
 mod observe;
 mod query;
 mod server;
@@ -17,17 +18,19 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::middleware;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::cache::entry::Content;
 use crate::config::{Config, Secret};
+use crate::lab::Lab;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ShedReason, Source};
 use crate::service::TemplateService;
-use error::HttpError;
+pub(crate) use error::HttpError;
+pub(crate) use in_process::{InProcess, count as count_in_process};
 use observe::ResponseCount;
 pub use server::{listen, serve};
 
@@ -43,7 +46,6 @@ struct Shared {
     admission: Semaphore,
     draining: AtomicBool,
     admin_token: Option<Secret>,
-    lab: bool,
 }
 
 impl Http {
@@ -55,7 +57,6 @@ impl Http {
             admission: Semaphore::new(config.max_in_flight),
             draining: AtomicBool::new(false),
             admin_token: config.admin_token.clone(),
-            lab: config.lab,
         };
         Self {
             shared: Arc::new(shared),
@@ -67,37 +68,45 @@ impl Http {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is a page to look at.
-    pub fn has_page(&self) -> bool {
-        self.shared.lab
+    /// Every route, those of the lab included if there is one.
+    pub fn router(&self, lab: Option<&Lab>) -> Router {
+        let routes = self.routes();
+        let Some(lab) = lab else {
+            return self.dress(routes);
+        };
+        let service = InProcess::new(self.dress(routes.clone()));
+        self.dress(routes.merge(lab.routes(service)))
     }
 
-    /// Every route.
-    pub fn router(self) -> Router {
-        let mut router = Router::new()
+    fn routes(&self) -> Router<Self> {
+        Router::new()
             .route(
                 "/template-details",
                 get(template_details).fallback(write::write),
             )
             .route("/metrics", read_only(get(metrics)))
             .route("/healthz", read_only(get(healthz)))
-            .route("/readyz", read_only(get(readyz)));
-        if self.shared.lab {
-            router = router.route("/", read_only(get(page)));
-        }
-        router
+            .route("/readyz", read_only(get(readyz)))
+    }
+
+    /// What goes for every request, whatever its route.
+    fn dress(&self, routes: Router<Self>) -> Router {
+        routes
             .fallback(async || HttpError::NotFound)
             .layer(CatchPanicLayer::custom(error::after_panic))
             .layer(middleware::from_fn_with_state(
                 self.clone(),
                 observe::observe,
             ))
-            .with_state(self)
+            .with_state(self.clone())
     }
 }
 
+/// What an address that nothing can be written to answers to.
+const READ_ONLY: &str = "GET, HEAD";
+
 fn read_only(route: MethodRouter<Http>) -> MethodRouter<Http> {
-    route.fallback(async || HttpError::MethodNotAllowed { writes: false })
+    route.fallback(async || HttpError::MethodNotAllowed { allow: READ_ONLY })
 }
 
 async fn template_details(State(http): State<Http>, request: Request) -> Response {
@@ -159,8 +168,4 @@ async fn readyz(State(http): State<Http>) -> Result<String, HttpError> {
         word(service.database_is_up()),
         word(service.cache_is_up())
     ))
-}
-
-async fn page() -> Html<&'static str> {
-    Html(include_str!("../../assets/index.html"))
 }

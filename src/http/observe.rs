@@ -66,10 +66,13 @@ impl Observed {
             .extensions()
             .get::<MatchedPath>()
             .map(MatchedPath::as_str);
-        let route = Route::ALL
-            .iter()
-            .copied()
-            .find(|route| Some(route.as_str()) == path);
+        let route = match path {
+            Some(path) if path.starts_with("/lab") => Some(Route::Lab),
+            path => Route::ALL
+                .iter()
+                .copied()
+                .find(|route| Some(route.as_str()) == path),
+        };
         Self {
             metrics: Arc::clone(metrics),
             route: route.unwrap_or(Route::Unmatched),

@@ -139,6 +139,20 @@ labels! {
 }
 
 labels! {
+    /// How the replicas agreed on who loads a template.
+    LeaseOutcome is "outcome" {
+        /// This one got the lease.
+        Won = "won",
+        /// Another one loaded it.
+        Waited = "waited",
+        /// Another one had the lease for too long.
+        Expired = "expired",
+        /// They could not agree, because Redis could not be asked.
+        Skipped = "skipped",
+    }
+}
+
+labels! {
     /// Why a template is loaded anew although it is cached.
     Refresh is "reason" {
         /// Its TTL is about to end.
@@ -161,6 +175,8 @@ labels! {
         Readyz = "/readyz",
         /// The page.
         Page = "/",
+        /// The lab.
+        Lab = "/lab",
         /// Anything else.
         Unmatched = "<unmatched>",
     }

@@ -12,13 +12,15 @@
 mod family;
 mod http;
 pub mod labels;
+mod reading;
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
 pub use family::{Family, GaugeGuard};
 pub use http::{HUNG_UP, HttpMetrics};
-use labels::{FlightOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source};
+use labels::{FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source};
+pub use reading::Reading;
 
 /// Every series that the service exports.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub struct Metrics {
     pub invalidations: Family<Origin>,
     /// `stale_writes_prevented_total`.
     pub stale_writes_prevented: IntCounter,
+    /// `lease_total{outcome}`.
+    pub leases: Family<LeaseOutcome>,
     /// `refresh_total{reason}`.
     pub refresh: Family<Refresh>,
     /// `requests_shed_total{reason}`.
@@ -119,7 +123,11 @@ impl Metrics {
                 "stale_writes_prevented_total",
                 "Fills of the cache or the local copy refused because something newer is known",
             ),
-            refresh: family.counters("refresh_total", "Loads of templates that were cached, before anybody had to wait for one"),
+            leases: family.counters(
+                "lease_total",
+                "Loads that replicas had to agree on, by how they did; zero without FLEET_LEASE",
+            ),
+            refresh: family.counters("refresh_total", "Times that a cached template was to be loaded anew before anybody had to wait for it"),
             requests_shed: family.counters("requests_shed_total", "Refusals because a limit was reached"),
             registry,
         }

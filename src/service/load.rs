@@ -18,7 +18,7 @@ use crate::config::{Config, Protection};
 use crate::local::{Keeping, LocalCopy};
 use crate::metrics::labels::{Refresh, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
-use crate::singleflight::{CallOptions, Group, Ride, Role};
+use crate::singleflight::{CallOptions, Group, Landing, Ride, Role};
 use crate::store::{Hope, LoadError, TemplateStore};
 use crate::template::{State, TemplateId};
 
@@ -48,6 +48,20 @@ pub(super) struct Loaded {
     stored: bool,
     /// How long the database took; none if the load found that another one had just ended.
     database: Option<Duration>,
+    /// How long another replica's load was waited for.
+    waited: Option<Duration>,
+}
+
+impl Loaded {
+    /// What another replica has loaded.
+    pub(super) fn elsewhere(entry: Entry, waited: Duration) -> Self {
+        Self {
+            entry,
+            stored: true,
+            database: None,
+            waited: Some(waited),
+        }
+    }
 }
 
 /// A load as one of its callers sees it.
@@ -58,17 +72,28 @@ pub(super) struct Load {
 }
 
 impl Loader {
+    /// `landed` is told of each landing after it was counted.
     pub(super) fn new(
         config: &Config,
         cache: TemplateCache,
         store: TemplateStore,
         metrics: Arc<Metrics>,
+        landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
     ) -> Self {
-        let landed = Arc::clone(&metrics);
+        let counted = Arc::clone(&metrics);
+        let deadline = config.flight_deadline()
+            + if config.fleet_lease {
+                config.fleet_patience()
+            } else {
+                Duration::ZERO
+            };
         let flights = Group::builder()
-            .deadline(config.flight_deadline())
+            .deadline(deadline)
             .max_callers(config.max_waiters)
-            .on_landing(move |landing| count_landing(&landed, landing))
+            .on_landing(move |landing| {
+                count_landing(&counted, landing);
+                landed(landing);
+            })
             .build();
         Self {
             cache,
@@ -131,8 +156,13 @@ impl Loader {
                     entry,
                     stored: true,
                     database: None,
+                    waited: None,
                 }),
-                None => loader.load_from_store(id, || flight.is_current()).await,
+                None => {
+                    loader
+                        .load_for_fleet(id, None, || flight.is_current())
+                        .await
+                }
             }
         });
         let report = flight.await;
@@ -142,17 +172,19 @@ impl Loader {
     }
 
     /// Loads a cached template anew for nobody in particular, unless a load of it is under way.
-    pub(super) fn refresh(self: &Arc<Self>, id: TemplateId, reason: Refresh) {
+    pub(super) fn refresh(self: &Arc<Self>, id: TemplateId, cached: &Entry, reason: Refresh) {
         if self.flights.peek(&id).is_some() {
             return;
         }
-        let loader = Arc::clone(self);
+        let (loader, cached) = (Arc::clone(self), cached.clone());
         let flight = self
             .flights
             .start(&id, CallOptions::default(), move |flight| async move {
                 loader.metrics.refresh.of(reason).inc();
                 let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
-                loader.load_from_store(id, || flight.is_current()).await
+                loader
+                    .load_for_fleet(id, Some(&cached), || flight.is_current())
+                    .await
             });
         // Nobody waits for it; it goes on by itself.
         drop(flight);
@@ -205,6 +237,7 @@ impl Loader {
             entry,
             stored,
             database: Some(took),
+            waited: None,
         })
     }
 
@@ -258,6 +291,7 @@ impl Load {
             entry,
             stored,
             database,
+            waited,
         } = &*self.loaded;
         let own = self.waited.is_none() && database.is_some();
         Answer {
@@ -268,7 +302,7 @@ impl Load {
             stored: own && *stored,
             timings: Timings {
                 cache: asked.took,
-                wait: self.waited,
+                wait: self.waited.or(*waited),
                 database: database.filter(|_| own),
             },
         }
@@ -290,7 +324,13 @@ mod tests {
         let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
         let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
         let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
-        let loader = Arc::new(Loader::new(&config, cache, store, Arc::clone(&metrics)));
+        let loader = Arc::new(Loader::new(
+            &config,
+            cache,
+            store,
+            Arc::clone(&metrics),
+            |_| {},
+        ));
         let (id, asked_at) = (TemplateId::new(1).unwrap(), Moment::now());
         // Both asked the cache in vain before either load began; the second comes when the first has landed.
         let first = loader.load(id, asked_at, PATIENCE).await.unwrap();

@@ -2,7 +2,8 @@
 //!
 //! 1. Ask the cache. A hit is the answer.
 //! 2. Only if the cache could not be asked, or could not be filled: the local copy, while its own TTL lasts.
-//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]).
+//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]), and by the other
+//!    replicas if they take turns (see [`fleet`]).
 //! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
 //!
 //! What is cached can also be loaded anew before anybody has to wait for it: shortly before its TTL ends
@@ -13,6 +14,7 @@
 
 mod answer;
 mod change;
+mod fleet;
 mod load;
 mod outcome;
 
@@ -29,6 +31,7 @@ use crate::config::Config;
 use crate::local::Keeping;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Refresh, Source};
+use crate::singleflight::{InFlight, Landing};
 use crate::store::TemplateStore;
 use crate::template::TemplateId;
 
@@ -45,11 +48,22 @@ impl TemplateService {
     pub fn new(
         config: &Config,
         cache: TemplateCache,
-        mut store: TemplateStore,
+        store: TemplateStore,
         metrics: Arc<Metrics>,
     ) -> Self {
+        Self::watched(config, cache, store, metrics, |_| {})
+    }
+
+    /// The same, with somebody who is told of each landing. It delays those aboard.
+    pub fn watched(
+        config: &Config,
+        cache: TemplateCache,
+        mut store: TemplateStore,
+        metrics: Arc<Metrics>,
+        landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
+    ) -> Self {
         let notices = store.notices();
-        let loader = Arc::new(Loader::new(config, cache, store, metrics));
+        let loader = Arc::new(Loader::new(config, cache, store, metrics, landed));
         if let Some(notices) = notices {
             tokio::spawn(change::listen(Arc::downgrade(&loader), notices));
         }
@@ -105,12 +119,12 @@ impl TemplateService {
     /// A cached answer. One that is about to expire, or just has, is loaded anew behind it, so that nobody has to wait.
     fn cached(&self, id: TemplateId, entry: Entry, asked: Asked, source: Source) -> Answer {
         if !entry.is_fresh(asked.now) {
-            self.loader.refresh(id, Refresh::Stale);
+            self.loader.refresh(id, &entry, Refresh::Stale);
             return asked.answer(entry, Source::Stale);
         }
         let due = |beta| entry.is_due_early(asked.now, beta, 1.0 - fastrand::f64());
         if self.early_refresh.is_some_and(due) {
-            self.loader.refresh(id, Refresh::Early);
+            self.loader.refresh(id, &entry, Refresh::Early);
         }
         asked.answer(entry, source)
     }
@@ -123,6 +137,11 @@ impl TemplateService {
     /// Whether the cache can be asked.
     pub fn cache_is_up(&self) -> bool {
         self.loader.cache.is_up()
+    }
+
+    /// What is being loaded now, together.
+    pub fn flights(&self) -> Vec<InFlight<TemplateId>> {
+        self.loader.flights.flights()
     }
 
     /// Lets the loads that are under way end, for at most this long.

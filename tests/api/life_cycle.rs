@@ -1,124 +1,17 @@
 //! The process: settings, start, signals, log.
 
 use std::error::Error;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::io::Read as _;
+use std::process::Command;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::process::{Process, stampede};
 use crate::support::http::Answer;
 use crate::support::port::ReservedPort;
 use crate::support::{Postgres, Redis, eventually, http};
-
-fn stampede(settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stampede"));
-    command
-        .env_clear()
-        .envs(settings.iter().copied())
-        .stderr(Stdio::piped())
-        .stdout(Stdio::piped());
-    command
-}
-
-/// A running process. Dropped, it is killed.
-struct Process {
-    child: Child,
-    url: String,
-    log: Arc<Mutex<String>>,
-}
-
-impl Process {
-    /// Starts the service on a free port and waits until it says where it listens.
-    async fn start(settings: &[(&str, &str)]) -> Self {
-        Self::run(&mut stampede(settings)).await
-    }
-
-    async fn run(command: &mut Command) -> Self {
-        let command = command
-            .stderr(Stdio::piped())
-            .env("HTTP_ADDR", "127.0.0.1:0");
-        let mut child = command.spawn().unwrap();
-        let log = Arc::<Mutex<String>>::default();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn({
-            let log = Arc::clone(&log);
-            move || collect(stderr, &log)
-        });
-        let mut process = Self {
-            child,
-            url: String::new(),
-            log,
-        };
-        eventually("the service says where it listens", async || {
-            assert!(
-                process.child.try_wait().unwrap().is_none(),
-                "{}",
-                process.log()
-            );
-            process.log().contains("listening on http://")
-        })
-        .await;
-        let log = process.log();
-        let (_, address) = log.split_once("listening on ").unwrap();
-        process.url = address.split(['"', '\n']).next().unwrap().trim().to_owned();
-        process
-    }
-
-    fn address(&self) -> &str {
-        self.url.strip_prefix("http://").unwrap()
-    }
-
-    fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-
-    async fn until_metrics_say(&self, line: &str) {
-        let url = format!("{}/metrics", self.url);
-        let what = format!("/metrics says {line}");
-        eventually(&what, async || {
-            http::get(&url)
-                .await
-                .text()
-                .contains(&format!("\n{line}\n"))
-        })
-        .await;
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually("the process has ended", async || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        status.unwrap()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn collect(mut from: BufReader<ChildStderr>, log: &Mutex<String>) {
-    let mut line = String::new();
-    while from.read_line(&mut line).is_ok_and(|length| length > 0) {
-        log.lock().unwrap().push_str(&line);
-        line.clear();
-    }
-}
 
 #[test]
 fn wrong_settings_end_with_2_and_name_every_one() {

@@ -1,6 +1,8 @@
-//! Every state of Redis with every state of PostgreSQL.
+//! Every state of Redis with every state of PostgreSQL: for one replica, and for two that take turns to load.
 
 use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
 
 use super::ALL_WELL;
 use crate::support::{Mode, Proxy, Service, eventually, postgres, redis};
@@ -12,6 +14,8 @@ const SETTINGS: [(&str, &str); 3] = [
     ("CACHE_TTL", "500ms"),
 ];
 const BUDGET: Duration = Duration::from_millis(50 + 100 + 300 + 250);
+/// How long a replica waits for the other one's load.
+const TURN: Duration = Duration::from_millis(50 + 100 + 300);
 const BUSY_MACHINE: Duration = Duration::from_secs(3);
 
 fn modes() -> [Mode; 5] {
@@ -26,6 +30,16 @@ fn modes() -> [Mode; 5] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_every_pairing_each_request_ends_in_its_budget_and_all_is_well_afterwards() {
+    go_through_every_pairing(1, &[], BUDGET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_for_replicas_that_take_turns_and_refresh_early() {
+    let settings = [("FLEET_LEASE", "true"), ("EARLY_REFRESH", "1.0")];
+    go_through_every_pairing(2, &settings, BUDGET + TURN).await;
+}
+
+async fn go_through_every_pairing(replicas: usize, more: &[(&str, &str)], budget: Duration) {
     let (database, cache) = (postgres::shared().await, redis::shared().await);
     let to_database = Proxy::to(database.port()).await;
     let to_cache = Proxy::to(cache.port()).await;
@@ -35,45 +49,56 @@ async fn in_every_pairing_each_request_ends_in_its_budget_and_all_is_well_afterw
     );
     let mut settings = vec![("DATABASE_URL", urls.0.as_str()), ("REDIS_URL", &urls.1)];
     settings.extend(SETTINGS);
-    let service = Service::start(&settings).await;
-    service.until_ready_says(ALL_WELL).await;
-    for id in 1..=10 {
-        assert_eq!(service.template(id).await.status, 200);
+    settings.extend(more);
+    let mut fleet = Vec::new();
+    for _ in 0..replicas {
+        let service = Service::start(&settings).await;
+        service.until_ready_says(ALL_WELL).await;
+        for id in 1..=10 {
+            assert_eq!(service.template(id).await.status, 200);
+        }
+        fleet.push(service);
     }
     for cache_mode in modes() {
         for database_mode in modes() {
             to_cache.set(cache_mode).await;
             to_database.set(database_mode).await;
-            assert_answers(
-                &service,
-                &format!("Redis {cache_mode:?}, PostgreSQL {database_mode:?}"),
+            let pairing = format!("Redis {cache_mode:?}, PostgreSQL {database_mode:?}");
+            join_all(
+                fleet
+                    .iter()
+                    .map(|service| assert_answers(service, &pairing, budget)),
             )
             .await;
             to_cache.set(Mode::Pass).await;
             to_database.set(Mode::Pass).await;
-            service.until_ready_says(ALL_WELL).await;
-            assert_eq!(service.template(11).await.status, 200);
+            for service in &fleet {
+                service.until_ready_says(ALL_WELL).await;
+                assert_eq!(service.template(11).await.status, 200);
+            }
         }
     }
-    eventually("nothing is under way any more", async || {
-        let counters = service.scrape().await;
-        let gauges = ["db_queries_in_flight", "singleflight_in_flight"];
-        gauges.iter().all(|gauge| counters.value(gauge) == 0.0)
-            && counters.value("http_in_flight_requests") == 1.0
-    })
-    .await;
+    for service in &fleet {
+        eventually("nothing is under way any more", async || {
+            let counters = service.scrape().await;
+            let gauges = ["db_queries_in_flight", "singleflight_in_flight"];
+            gauges.iter().all(|gauge| counters.value(gauge) == 0.0)
+                && counters.value("http_in_flight_requests") == 1.0
+        })
+        .await;
+    }
 }
 
 /// Known templates are answered whatever happens; unknown ones are refused at worst. Nobody waits for longer than the
 /// parts may take together.
-async fn assert_answers(service: &Service, pairing: &str) {
+async fn assert_answers(service: &Service, pairing: &str, budget: Duration) {
     for round in 0..3 {
         let (known, unknown) = (1 + round, 90 + round);
         let began = Instant::now();
         let (known, unknown) =
             tokio::join!(service.callers(10, known), service.callers(10, unknown));
         assert!(
-            began.elapsed() < BUDGET + BUSY_MACHINE,
+            began.elapsed() < budget + BUSY_MACHINE,
             "{pairing}: {:?}",
             began.elapsed()
         );
