@@ -27,7 +27,8 @@ export function ticks(most, wanted) {
  * x: {from, to, marks: [{at, label}]}; y: {most, unit}; bands: [{from, to, label}]; name: what a screen reader says.
  */
 export function lineChart({ width, height, series, x, y, bands = [], room = 0, name }) {
-  const marks = ticks(y.most, height < 130 ? 2 : 3);
+  // A line at the very top would run through the band's words.
+  const marks = ticks(bands.length ? y.most * 1.2 : y.most, height < 130 ? 2 : 3);
   const top = marks[marks.length - 1];
   const labels = marks.map((mark, at) => (at === marks.length - 1 && y.unit ? `${count(mark)} ${y.unit}` : count(mark)));
   const left = Math.ceil(Math.max(room, ...labels.map((label) => label.length)) * CHARACTER) + 8;

@@ -61,7 +61,6 @@ function curves(rows) {
   return rows.map((row) => {
     const plot = element("div", { class: "plot" });
     const points = row.curve.map(({ ms, at_once: queries }) => [ms, queries]);
-    if (points.length && points.at(-1)[0] < until) points.push([until, points.at(-1)[1]]);
     const redraw = atWidthOf(plot, (width) => lineChart({
       width,
       height: CURVE_HEIGHT,

@@ -38,7 +38,7 @@ async function explain(id) {
 }
 
 function draw() {
-  byId("explanation").hidden = false;
+  byId("explanation").hidden = byId("explain-share").hidden = false;
   say(byId("explain-request"), last.request);
   const headers = Object.entries(last.headers).map(([name, value]) =>
     element("div", {}, element("dt", { text: name }), element("dd", { text: value })));

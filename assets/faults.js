@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { dividedBar } from "./bars.js";
 import { atWidthOf, byId, element, report, say } from "./dom.js";
 import { choose, chosen, limit } from "./form.js";
-import { count, duration, sentence } from "./format.js";
+import { count, sentence } from "./format.js";
 import { onLive, pollNow } from "./live.js";
 
 const SOURCES = {
@@ -14,9 +14,11 @@ const SOURCES = {
   shared: "another caller's load",
   stale: "an old copy, past its TTL",
   not_found: "no such template",
-  shed: "refused, for the others' sake",
+  shed: "refused at once",
   error: "no answer",
 };
+
+const ENDS = "Everything clears by itself ten minutes after the last change, and soon after this page is closed.";
 
 const SLOW = { cache: "cache-slow", database: "database-slow" };
 
@@ -91,8 +93,7 @@ function take(set) {
   if (listed(byId("injected")) !== lines.map((line) => line.textContent).join()) byId("injected").replaceChildren(...lines);
   byId("clear").disabled = isClear(set);
   const others = set.mine || isClear(set) ? "" : "Set by another page. ";
-  const ends = set.clears_in_ms === null ? "" : `Everything clears by itself in ${duration(Math.max(0, set.clears_in_ms))}, or when this page is closed.`;
-  byId("clears").textContent = others + ends;
+  say(byId("clears"), others + (isClear(set) ? "" : ENDS));
 }
 
 const listed = (list) => [...list.children].map((line) => line.textContent).join();

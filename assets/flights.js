@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { byId, element, report } from "./dom.js";
-import { count, milliseconds } from "./format.js";
+import { ago, count, milliseconds } from "./format.js";
 import { onLive } from "./live.js";
 import { copyButtons } from "./share.js";
 import { table } from "./table.js";
@@ -25,7 +25,7 @@ const LANDED = [
   number("Callers", ({ callers }) => count(callers)),
   number("Took", ({ took_ms: took }) => milliseconds(took)),
   number("Generation", ({ generation }) => count(generation)),
-  number("Ago", ({ ago_ms: ago }) => milliseconds(Math.round(ago / 100) * 100)),
+  number("Landed", ({ ago_ms: ms }) => ago(ms)),
 ];
 
 let last = null;

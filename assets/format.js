@@ -16,8 +16,15 @@ export function count(number) {
 /** 0.4 ms, 131 ms, 12.5 s. */
 export function milliseconds(ms) {
   if (!known(ms)) return NOTHING;
+  // What is shown to a tenth is never nothing: somebody waited.
+  if (ms < 0.05) return "< 0.1 ms";
   if (ms >= 10000) return `${tenths.format(ms / 1000)} s`;
   return `${(ms < 10 ? tenths : whole).format(ms)} ms`;
+}
+
+/** 0.4 s ago, 40.0 s ago, then 2 min 5 s ago. */
+export function ago(ms) {
+  return ms < 60000 ? `${(ms / 1000).toFixed(1)} s ago` : `${duration(ms)} ago`;
 }
 
 /** 40 s, 2 min 5 s. */

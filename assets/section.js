@@ -1,7 +1,6 @@
 // What each section that makes runs has: a form with its button, stop, progress, a status line, and a result to share.
 
 import { byId, report } from "./dom.js";
-import { sentence } from "./format.js";
 import { progressInWords, runsOf } from "./runs.js";
 import { copyButtons, keepInAddress, linkTo, onLinkTo } from "./share.js";
 
@@ -64,5 +63,5 @@ function ending({ state, problem, result }) {
   if (state === "failed") return ["bad", `The run failed: ${problem}`];
   if (state === "stopped") return ["plain", "Stopped. This is what was done until then."];
   const { ok, sentence: words } = result.verdict;
-  return [ok ? "good" : "bad", `Done. ${sentence(words)}`];
+  return [ok ? "good" : "bad", `Done: ${words.replace(/\.?$/, ".")}`];
 }

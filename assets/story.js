@@ -6,8 +6,8 @@ import { count, milliseconds } from "./format.js";
 import { table } from "./table.js";
 
 const HEIGHT = 128;
-// What a point of the timeline counts is over half a second.
-const PER_SECOND = 2;
+// A shorter piece at the end holds stragglers: a rate of it would say nothing.
+const SHORTEST_MS = 250;
 
 // Characters beside each plot, so that all of them stand below each other.
 const ROOM = 8;
@@ -15,9 +15,9 @@ const ROOM = 8;
 const PARTS = { unprotected: "Without protection", protected: "With protection" };
 
 const CHARTS = [
-  { title: "Answers per second", unit: "/s", lines: [{ of: (point) => (point.requests - point.errors) * PER_SECOND, look: "good" }] },
-  { title: "Errors per second", unit: "/s", lines: [{ of: (point) => point.errors * PER_SECOND, look: "bad" }] },
-  { title: "Database queries per second", unit: "/s", lines: [{ of: (point) => point.queries * PER_SECOND, look: "first" }] },
+  { title: "Answers per second", unit: "/s", lines: [{ of: (point) => (point.requests - point.errors) * point.per_second, look: "good" }] },
+  { title: "Errors per second", unit: "/s", lines: [{ of: (point) => point.errors * point.per_second, look: "bad" }] },
+  { title: "Database queries per second", unit: "/s", lines: [{ of: (point) => point.queries * point.per_second, look: "first" }] },
   { title: "95% of answers come within (p95)", unit: "ms", lines: [{ of: (point) => point.p95_ms, look: "first" }] },
 ];
 
@@ -36,10 +36,18 @@ export function tellStory(run) {
 }
 
 function scaleOf({ parameters: p }, parts) {
-  const points = parts.flatMap((part) => part.timeline);
+  const points = parts.flatMap(pieces);
   const most = CHARTS.map(({ lines }) => Math.max(0, ...points.flatMap((point) => lines.map(({ of }) => of(point) ?? 0))));
   const planned = p.warm_ms + p.outage_ms + p.recovery_ms;
   return { until: Math.max(planned, ...points.map(({ ms }) => ms)), most, from: p.warm_ms, to: p.warm_ms + p.outage_ms };
+}
+
+/** The timeline with the factor that turns each point's counts into rates. */
+function pieces({ timeline }) {
+  const before = (at) => (at ? timeline[at - 1].ms : 0);
+  return timeline
+    .map((point, at) => ({ ...point, length: point.ms - before(at), per_second: 1000 / (point.ms - before(at)) }))
+    .filter(({ length }) => length >= SHORTEST_MS);
 }
 
 function drawnPart(part, scale) {
@@ -47,7 +55,7 @@ function drawnPart(part, scale) {
   const marks = ticks(until, 4).filter((mark) => mark <= until);
   const charts = CHARTS.map(({ title, unit, lines }, at) => {
     const plot = element("div", { class: "plot" });
-    const series = lines.map(({ of, look }) => ({ points: part.timeline.map((point) => [point.ms, of(point)]), look, area: true }));
+    const series = lines.map(({ of, look }) => ({ points: pieces(part).map((point) => [point.ms, of(point)]), look, area: true }));
     const redraw = atWidthOf(plot, (width) => lineChart({
       width,
       height: HEIGHT,

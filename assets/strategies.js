@@ -3,6 +3,16 @@
 import { byId, element } from "./dom.js";
 import { sentence } from "./format.js";
 
+// In a few words, for the boxes; the service's own description is below them.
+const BRIEFLY = {
+  off: "everyone asks",
+  "load-or-store": "everyone asks, one answer is kept",
+  mutex: "one after the other",
+  singleflight: "one asks for all",
+  early: "loads before it expires",
+  stale: "the old value meanwhile",
+};
+
 /** Builds the boxes for these strategies (from `GET /lab`) and the list of what they are. */
 export function buildStrategies(strategies) {
   byId("strategy-boxes").replaceChildren(...strategies.map(box));
@@ -20,17 +30,16 @@ export function offerStrategies(strategies, mode, names) {
     const input = byId(`strategy-${name}`);
     input.disabled = !modes.includes(mode);
     input.checked = !input.disabled && names.includes(name);
-    const why = input.disabled ? "Needs sustained traffic." : strategies.find((one) => one.name === name).how;
-    byId(`strategy-${name}-how`).textContent = why;
+    byId(`strategy-${name}-how`).textContent = input.disabled ? "needs sustained traffic" : (BRIEFLY[name] ?? "");
   }
 }
 
-function box({ name, how }) {
+function box({ name }) {
   const id = `strategy-${name}`;
   const input = element("input", { type: "checkbox", id, value: name, "aria-describedby": `${id}-how` });
   return element("label", { class: "box", for: id }, input,
     element("span", { class: "box-name", text: name }),
-    element("span", { class: "box-how", id: `${id}-how`, text: how }));
+    element("span", { class: "box-how", id: `${id}-how` }));
 }
 
 function description({ name, how, good_at: good, bad_at: bad, protected: shields, service, setting }) {
