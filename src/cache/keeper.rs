@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Value};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
-use super::slot::{NO_ANSWER, Shared, reason};
+use super::line::{Line, reason};
+use super::server::Server;
+use super::slot::{NO_ANSWER, Shared};
 
 /// How long a connection must have lived for its loss not to look like flapping.
 const STABLE: Duration = Duration::from_secs(5);
 
 /// Fills the slot, and fills it again whenever it is emptied, for as long as the service lives.
-pub(super) async fn keep(shared: Arc<Shared>, client: Client) {
+pub(super) async fn keep(shared: Arc<Shared>, server: Server) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
-        let installed = match dial(&shared, &client).await {
-            Ok(commands) => shared.install(commands).await,
+        let installed = match dial(&shared, &server).await {
+            Ok(line) => shared.install(line).await,
             Err(reason) => Err(reason),
         };
         match installed {
@@ -49,42 +49,26 @@ pub(super) async fn keep(shared: Arc<Shared>, client: Client) {
 }
 
 /// As [`prove`], unless the lab is in the way.
-async fn dial(shared: &Shared, client: &Client) -> Result<MultiplexedConnection, &'static str> {
-    match timeout(DIAL_TIMEOUT, shared.faults.pass()).await {
-        Ok(Ok(())) => prove(client, shared.timeout).await,
+async fn dial(shared: &Shared, server: &Server) -> Result<Line, &'static str> {
+    match timeout(server.longest_dial(), shared.faults.pass()).await {
+        Ok(Ok(())) => prove(server, shared.timeout).await,
         Ok(Err(_)) => Err("no connection"),
         Err(_) => Err("no connection in time"),
     }
 }
 
-/// A connection that has just answered a PING in time, or why there is none. The reason never holds an address.
-async fn prove(client: &Client, patience: Duration) -> Result<MultiplexedConnection, &'static str> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None)
-        .set_pipeline_buffer_size(PIPELINE);
-    let dial = client.get_multiplexed_async_connection_with_config(&config);
-    let mut commands = match timeout(DIAL_TIMEOUT.max(patience * 5), dial).await {
+/// A line that has just proved itself in time, or why there is none. The reason never holds an address.
+async fn prove(server: &Server, patience: Duration) -> Result<Line, &'static str> {
+    let mut line = match timeout(server.longest_dial(), server.dial()).await {
         Ok(dialled) => dialled.map_err(|error| reason(&error))?,
         Err(_) => return Err("no connection in time"),
     };
-    match timeout(
-        patience,
-        redis::cmd("PING").query_async::<Value>(&mut commands),
-    )
-    .await
-    {
-        Ok(Ok(_)) => Ok(commands),
+    match timeout(patience, line.prove()).await {
+        Ok(Ok(())) => Ok(line),
         Ok(Err(error)) => Err(reason(&error)),
         Err(_) => Err(NO_ANSWER),
     }
 }
-
-/// Longest a dial may take, name look-up and handshake included; longer where calls may take long.
-pub(super) const DIAL_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// How many commands may queue for the socket.
-const PIPELINE: usize = 1024;
 
 /// Pauses between dials: growing, so that a flapping server is left in peace, jittered, so that replicas spread, and
 /// short enough that the first hit comes within a second of the server's return.

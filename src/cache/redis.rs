@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, IntoConnectionInfo, Value};
-
+use redis::{Cmd, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::debts::Told;
 use super::entry::{Entry, Moment};
+use super::server::Server;
 use super::slot::{Failure, Slot};
 use super::turns::Turns;
 use super::{Lookup, Stored, Turn, fence, payload};
@@ -23,7 +22,7 @@ use crate::template::TemplateId;
 /// Where Redis is and how it is used.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    client: Client,
+    server: Server,
     timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
@@ -43,16 +42,8 @@ impl RedisOptions {
         overtime: Duration,
         longest_load: Duration,
     ) -> Result<Self, &'static str> {
-        let refused = |_| "the Redis client does not accept this address";
-        // The client's own default waits for more to send before it sends.
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let info = url
-            .into_connection_info()
-            .map_err(refused)?
-            .set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(refused)?;
         Ok(Self {
-            client,
+            server: Server::at(url, timeout)?,
             timeout,
             longest_ttl,
             overtime,
@@ -92,7 +83,7 @@ impl RedisCache {
     /// Begins to connect. Redis may be away: then lookups are unanswered until it is there.
     pub async fn connect(options: RedisOptions, metrics: Arc<Metrics>) -> Self {
         let RedisOptions {
-            client,
+            server,
             timeout,
             longest_ttl,
             overtime,
@@ -100,10 +91,10 @@ impl RedisCache {
             faults,
             lease_patience,
         } = options;
-        let slot = Slot::open(client.clone(), timeout, faults, Arc::clone(&metrics)).await;
+        let slot = Slot::open(server.clone(), timeout, faults, Arc::clone(&metrics)).await;
         let slot = Arc::new(slot);
         let turns = lease_patience.map(|patience| {
-            Turns::listen(client, Arc::clone(&slot), patience, Arc::clone(&metrics))
+            Turns::listen(server, Arc::clone(&slot), patience, Arc::clone(&metrics))
         });
         Self {
             slot,

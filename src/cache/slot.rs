@@ -14,8 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, ErrorKind, RedisError, Value};
+use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -24,6 +23,8 @@ use tracing::{info, warn};
 use super::debts::{Debts, Told};
 use super::entry::Moment;
 use super::keeper::keep;
+use super::line::{Line, Meaning, reason};
+use super::server::Server;
 use super::silence::Silence;
 use crate::fault::Switch;
 use crate::metrics::Metrics;
@@ -60,14 +61,14 @@ pub(super) struct Shared {
 }
 
 struct Connection {
-    commands: MultiplexedConnection,
+    line: Line,
     silence: Silence,
 }
 
 impl Slot {
     /// Starts to dial, and waits for the first attempt to end, well or not.
     pub(super) async fn open(
-        client: Client,
+        server: Server,
         timeout: Duration,
         faults: Switch,
         metrics: Arc<Metrics>,
@@ -83,7 +84,7 @@ impl Slot {
             metrics,
         });
         let first_attempt = shared.tried.notified();
-        let keeper = tokio::spawn(keep(Arc::clone(&shared), client)).abort_handle();
+        let keeper = tokio::spawn(keep(Arc::clone(&shared), server)).abort_handle();
         first_attempt.await;
         Self {
             keeper,
@@ -146,29 +147,41 @@ impl Shared {
         let Some(connection) = self.installed.load_full() else {
             return Err(Failure::Unavailable);
         };
+        let mut line = connection.line.clone();
+        self.wait(&connection, command.query_async(&mut line)).await
+    }
+
+    /// Waits for a reply, at most the slot's time-out, and notes what it says of the connection.
+    async fn wait<T>(
+        &self,
+        connection: &Arc<Connection>,
+        reply: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T, Failure> {
         let began = Instant::now();
-        let mut commands = connection.commands.clone();
         let reply = async {
             let sent = self.faults.pass().await;
             sent.map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
-            command.query_async(&mut commands).await
+            reply.await
         };
         match timeout(self.timeout, reply).await {
             Ok(Ok(value)) => {
                 connection.silence.broken();
                 Ok(value)
             }
-            Ok(Err(error)) if is_reply(&error) => {
-                connection.silence.broken();
-                Err(Failure::Server(error))
-            }
-            Ok(Err(_)) => {
-                self.uninstall(&connection, "its connection broke");
-                Err(Failure::Unavailable)
-            }
+            Ok(Err(error)) => match connection.line.meaning(&error) {
+                Meaning::Answer => {
+                    connection.silence.broken();
+                    Err(Failure::Server(error))
+                }
+                Meaning::Away => Err(Failure::Unavailable),
+                Meaning::Lost(reason) => {
+                    self.uninstall(connection, reason);
+                    Err(Failure::Unavailable)
+                }
+            },
             Err(_) => {
                 if connection.silence.goes_on_since(began) {
-                    self.uninstall(&connection, "it does not answer in time");
+                    self.uninstall(connection, "it does not answer in time");
                 }
                 Err(Failure::Timeout)
             }
@@ -176,15 +189,12 @@ impl Shared {
     }
 
     /// Installs a connection that has proved itself, once the server knows everything that it missed.
-    pub(super) async fn install(
-        &self,
-        mut commands: MultiplexedConnection,
-    ) -> Result<(), &'static str> {
+    pub(super) async fn install(&self, mut line: Line) -> Result<(), &'static str> {
         loop {
-            self.pay_debts(&mut commands).await?;
+            self.pay_debts(&mut line).await?;
             let silence = Silence::default();
             let connection = Arc::new(Connection {
-                commands: commands.clone(),
+                line: line.clone(),
                 silence,
             });
             let install = || {
@@ -198,14 +208,19 @@ impl Shared {
         }
     }
 
-    async fn pay_debts(&self, commands: &mut MultiplexedConnection) -> Result<(), &'static str> {
+    async fn pay_debts(&self, line: &mut Line) -> Result<(), &'static str> {
         while let Some(debt) = self.debts.any() {
-            let payment = timeout(self.timeout, debt.command.query_async::<Value>(commands)).await;
-            match payment.map_err(|_| NO_ANSWER)? {
-                Ok(_) => self.metrics.invalidations.of(Origin::Replayed).inc(),
-                // It takes no writes: full, say, or read-only. Then nothing that it has is believed any more.
-                Err(error) if is_reply(&error) => self.distrust(Moment::now()),
-                Err(error) => return Err(reason(&error)),
+            let payment = timeout(self.timeout, debt.command.query_async::<Value>(line)).await;
+            match payment {
+                Ok(Ok(_)) => self.metrics.invalidations.of(Origin::Replayed).inc(),
+                Ok(Err(error)) => match line.meaning(&error) {
+                    Meaning::Lost(_) => return Err(reason(&error)),
+                    // It takes no writes: full, say, or read-only; or the one node that should know is away, for which
+                    // the others need not wait. Then nothing that was stored before is believed any more.
+                    Meaning::Answer | Meaning::Away => self.distrust(Moment::now()),
+                },
+                Err(_) if line.has_several_nodes() => self.distrust(Moment::now()),
+                Err(_) => return Err(NO_ANSWER),
             }
             self.debts.settle(&debt);
         }
@@ -233,14 +248,29 @@ impl Shared {
         }
     }
 
-    /// Sends a PING each second until the slot is empty.
+    /// Asks for a sign of life each second until the slot is empty.
     pub(super) async fn watch(&self) {
+        let mut missed = 0;
         while timeout(HEARTBEAT, self.emptied.notified()).await.is_err() {
-            // What comes of it is noted by the call itself.
-            let _ = self.call(&redis::cmd("PING")).await;
+            let Some(connection) = self.installed.load_full() else {
+                continue;
+            };
+            let mut line = connection.line.clone();
+            // Of one server, the wait itself notes what there is to note.
+            missed = match self.wait(&connection, line.prove()).await {
+                Err(_) if line.has_several_nodes() => missed + 1,
+                _ => 0,
+            };
+            if missed == MOST_MISSED {
+                self.uninstall(&connection, "some of its nodes do not answer");
+            }
         }
     }
 }
+
+/// So many signs of life that a cluster owes in a row are too many: what its other nodes answer says nothing of a silent
+/// one, and a new line goes around it.
+const MOST_MISSED: u32 = 3;
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -249,17 +279,3 @@ const TIE: Duration = Duration::from_millis(1);
 
 /// Why a connection has not proved itself.
 pub(super) const NO_ANSWER: &str = "no answer in time";
-
-/// Why, for the log: never an address.
-pub(super) fn reason(error: &RedisError) -> &'static str {
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => "it refuses the credentials",
-        ErrorKind::Io => "no connection",
-        ErrorKind::Server(_) | ErrorKind::Extension => "it answers with an error",
-        _ => "it does not speak as expected",
-    }
-}
-
-fn is_reply(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
-}

@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use redis::Client;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::lease::{GIVEN_BACK, Turn, claim};
+use super::server::Server;
 use super::slot::Slot;
 use crate::metrics::Metrics;
 use crate::metrics::labels::LeaseOutcome;
@@ -37,13 +37,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(25), Duration::from_
 impl Turns {
     /// Listens to the others from now on. Nobody is waited for longer than `patience`.
     pub(super) fn listen(
-        client: Client,
+        server: Server,
         slot: Arc<Slot>,
         patience: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
         let waiting = Arc::new(Waiting::default());
-        let listener = tokio::spawn(listen(client, Arc::clone(&waiting))).abort_handle();
+        let listener = tokio::spawn(listen(server, Arc::clone(&waiting))).abort_handle();
         Self {
             slot,
             patience,
@@ -142,9 +142,9 @@ impl Drop for Watch<'_> {
 }
 
 /// Wakes those who wait for what is given back, for as long as the service lives.
-async fn listen(client: Client, waiting: Arc<Waiting>) {
+async fn listen(server: Server, waiting: Arc<Waiting>) {
     loop {
-        if let Ok(Ok(mut subscription)) = timeout(SUBSCRIBING, subscribe(&client)).await {
+        if let Ok(Ok(mut subscription)) = timeout(SUBSCRIBING, subscribe(&server)).await {
             let mut messages = subscription.on_message();
             while let Ok(Some(message)) = timeout(QUIET, messages.next()).await {
                 let id = std::str::from_utf8(message.get_payload_bytes()).ok();
@@ -157,8 +157,8 @@ async fn listen(client: Client, waiting: Arc<Waiting>) {
     }
 }
 
-async fn subscribe(client: &Client) -> redis::RedisResult<redis::aio::PubSub> {
-    let mut subscription = client.get_async_pubsub().await?;
+async fn subscribe(server: &Server) -> redis::RedisResult<redis::aio::PubSub> {
+    let mut subscription = server.subscribe().await?;
     subscription.subscribe(GIVEN_BACK).await?;
     Ok(subscription)
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::keeper::{DIAL_TIMEOUT, Pause};
+use super::keeper::Pause;
 use super::silence::Silence;
 use super::slot::Failure;
-use crate::fault::{Broken, Switch};
+use crate::fault::{Broken, Fault, Switch};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Operation;
 
@@ -29,8 +29,13 @@ struct Shared {
     timeout: Duration,
     up: AtomicBool,
     silence: Silence,
+    /// Whether there is a silence to be broken.
+    silent: AtomicBool,
     metrics: Arc<Metrics>,
 }
+
+/// Longest wait for a way that is tried again.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(250);
 
 impl Wire {
     pub(super) fn new(faults: Switch, timeout: Duration, metrics: Arc<Metrics>) -> Self {
@@ -39,6 +44,7 @@ impl Wire {
             timeout,
             up: AtomicBool::new(true),
             silence: Silence::default(),
+            silent: AtomicBool::new(false),
             metrics,
         };
         Self {
@@ -73,12 +79,18 @@ impl Wire {
             faults,
             timeout: longest,
             silence,
+            silent,
             ..
         } = &*self.shared;
+        // Where nothing is the matter, as nearly always, there is nothing to be timed and nothing to be written.
+        if faults.fault() == Fault::None && !silent.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let began = Instant::now();
         match timeout(*longest, faults.pass()).await {
             Ok(Ok(())) => {
                 silence.broken();
+                silent.store(false, Ordering::Relaxed);
                 Ok(())
             }
             Ok(Err(Broken)) => {
@@ -86,6 +98,7 @@ impl Wire {
                 Err(Failure::Unavailable)
             }
             Err(_) => {
+                silent.store(true, Ordering::Relaxed);
                 if silence.goes_on_since(began) {
                     self.give_up("it does not answer in time");
                 }

@@ -3,6 +3,7 @@
 //! A setting's name, default and effect stand in [`settings`]; how a text becomes a value in [`values`]; where the
 //! text comes from in [`sources`]. What the settings mean to each other is checked here.
 
+mod address;
 mod lab;
 mod settings;
 mod sources;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use address::Address;
 pub use lab::LabCommand;
 pub use settings::{SETTINGS, Setting};
 pub use sources::{Command, command};
@@ -133,7 +135,7 @@ impl Config {
     fn read(sources: &Sources<'_>) -> Result<Self, Problems> {
         let mut read = Reader::new(sources);
         let database_url = read.url("DATABASE_URL", &["postgres", "postgresql", "sqlite"]);
-        let redis_url = read.url("REDIS_URL", &["redis", "rediss"]);
+        let redis_url = read.url("REDIS_URL", REDIS_SCHEMES);
         let embedded = database_url.is_none() && redis_url.is_none();
         let config = Self {
             http_addr: read.address("HTTP_ADDR"),
@@ -247,6 +249,16 @@ impl Config {
     }
 }
 
+/// One server, a cluster, and a master that sentinels name; each with TLS as well.
+const REDIS_SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+];
+
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -254,8 +266,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Makes a stampede visible on a database that otherwise answers in microseconds.
 const EMBEDDED_DB_DELAY: &str = "25ms";
 
-/// What changes, and nothing per request.
-const DEFAULT_LOG: &str = "info";
+/// What changes, and nothing per request: the client of a Redis cluster has a line for every call to a node that is away.
+const DEFAULT_LOG: &str = "info,redis=off";
 
 #[cfg(test)]
 mod tests;

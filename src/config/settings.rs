@@ -51,7 +51,7 @@ pub const SETTINGS: &[Setting] = &[
         "REDIS_URL",
         "embedded",
         "redis://localhost:6379",
-        "redis://… or rediss://…",
+        "redis://…, redis-cluster://host,host or redis-sentinel://host,host/name; with TLS rediss…",
     ),
     plain(
         "PROTECTION",

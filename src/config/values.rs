@@ -6,9 +6,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use url::Url;
-
 use super::Problem;
+use super::address::{Address, HIDDEN};
 use super::settings::setting;
 use super::sources::Sources;
 
@@ -47,22 +46,7 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.text
     }
-
-    fn without_password(&self) -> Option<Url> {
-        let mut url = Url::parse(&self.text)
-            .ok()
-            .filter(|_| self.kind == Kind::Address)?;
-        if url.password().is_some() {
-            url.set_password(Some(HIDDEN)).ok()?;
-        }
-        if url.query().is_some() {
-            url.set_query(Some(HIDDEN));
-        }
-        Some(url)
-    }
 }
-
-const HIDDEN: &str = "***";
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,9 +56,9 @@ impl fmt::Debug for Secret {
 
 impl Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.without_password() {
-            Some(url) => url.fmt(f),
-            None => f.write_str(HIDDEN),
+        match (self.kind, Address::parse(&self.text)) {
+            (Kind::Address, Ok(address)) => address.fmt(f),
+            _ => f.write_str(HIDDEN),
         }
     }
 }
@@ -220,8 +204,8 @@ impl<'a> Reader<'a> {
     /// An address of one of these schemes, or none. What is wrong with it is said without showing it.
     pub(super) fn url(&mut self, variable: &'static str, schemes: &[&str]) -> Option<Secret> {
         let text = self.sources.text(variable, &mut self.problems)?;
-        let problem = match Url::parse(&text) {
-            Ok(url) if !schemes.contains(&url.scheme()) => {
+        let problem = match Address::parse(&text) {
+            Ok(address) if !schemes.contains(&address.scheme()) => {
                 format!("the address must start with {}://", schemes.join(":// or "))
             }
             Ok(_) => return Some(Secret::address(text)),

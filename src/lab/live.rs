@@ -15,7 +15,7 @@ use crate::metrics::{Metrics, Reading};
 
 /// The last five minutes.
 pub(super) struct Live {
-    began: Reading,
+    pub(super) began: Reading,
     samples: Mutex<VecDeque<Sample>>,
 }
 
@@ -114,19 +114,17 @@ impl Live {
 }
 
 /// Takes samples for as long as the lab is there.
-pub(super) async fn sample(lab: Weak<Shared>) {
+pub(super) async fn sample(lab: Weak<Shared>, mut last: Reading) {
     let mut clock = interval(STEP);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = None;
+    clock.tick().await;
     loop {
         clock.tick().await;
         let Some(lab) = lab.upgrade() else { return };
         let metrics = &lab.ground.metrics;
         let now = metrics.read();
-        if let Some(last) = last {
-            lab.live.push(metrics, &now.since(&last));
-        }
-        last = Some(now);
+        lab.live.push(metrics, &now.since(&last));
+        last = now;
         // A run has a cache of its own, and may have ended while that was down.
         if !lab.runs.last().is_some_and(|run| run.is_running()) {
             metrics.cache_up.set(i64::from(lab.service.cache_is_up()));

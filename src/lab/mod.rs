@@ -116,8 +116,9 @@ impl Lab {
         let Shared {
             conditions, tasks, ..
         } = &*self.shared;
+        let lab = Arc::downgrade(&self.shared);
         let begun = [
-            tokio::spawn(live::sample(Arc::downgrade(&self.shared))),
+            tokio::spawn(live::sample(lab, self.shared.live.began.clone())),
             tokio::spawn(conditions::keep(Arc::clone(conditions))),
             tokio::spawn(traffic::generate(Arc::clone(conditions), service.clone())),
         ];

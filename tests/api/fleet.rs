@@ -250,6 +250,8 @@ async fn a_holder_that_is_killed_costs_its_lease_and_one_query() {
         ("DATABASE_URL", database_url.as_str()),
         ("REDIS_URL", &cache_url),
         ("FLEET_LEASE", "true"),
+        // A lease lasts ten times as long.
+        ("REDIS_TIMEOUT", "500ms"),
         ("DB_TIMEOUT", "20s"),
         ("REQUEST_TIMEOUT", "100s"),
     ];
@@ -307,16 +309,16 @@ async fn while_redis_is_away_each_loads_for_itself() {
 async fn a_lease_that_is_held_for_too_long_is_not_waited_for() {
     let database = postgres::shared().await.database().await;
     let cache = redis::shared().await.database();
-    let service = Service::start(&[
+    let mut settings = HashMap::from(PATIENT);
+    settings.extend([
         ("DATABASE_URL", database.as_str()),
         ("REDIS_URL", &cache),
         ("FLEET_LEASE", "true"),
-        ("DB_TIMEOUT", "2s"),
-        ("DB_QUEUE_TIMEOUT", "10ms"),
         // Leaves 100 ms.
-        ("REQUEST_TIMEOUT", "2210ms"),
-    ])
-    .await;
+        ("REQUEST_TIMEOUT", "50100ms"),
+    ]);
+    let settings: Vec<_> = settings.into_iter().collect();
+    let service = Service::start(&settings).await;
     service.until_ready_says(ALL_WELL).await;
     let hold = ["SET", LEASE, "somebody else", "PX", "60000"];
     redis::cli(&cache, &hold).await.unwrap();
@@ -380,7 +382,7 @@ const LEASE: &str = "td:lease:{td:v1:1}";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_is_renewed_while_its_holder_loads_and_gone_afterwards() {
-    let fleet = Fleet::start(1, &[("FLEET_LEASE", "true"), ("REDIS_TIMEOUT", "100ms")]).await;
+    let fleet = Fleet::start(1, &[("FLEET_LEASE", "true"), ("REDIS_TIMEOUT", "300ms")]).await;
     let lock = lock(&fleet.database).await;
     let left = async || redis::cli(&fleet.cache, &["PTTL", LEASE]).await.unwrap();
     let (answer, ()) = tokio::join!(fleet.replicas[0].template(1), async {

@@ -40,17 +40,29 @@ fn wrong_settings_end_with_2_and_name_every_one() {
 
 #[test]
 fn an_address_that_a_client_does_not_accept_ends_with_2() {
-    let settings = [
-        ("DATABASE_URL", "postgres://h/d?sslmode=hunter2"),
-        ("HTTP_ADDR", "127.0.0.1:0"),
-    ];
-    let output = stampede(&settings).output().unwrap();
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(
-        text.contains("DATABASE_URL") && !text.contains("hunter2"),
-        "{text}"
-    );
+    for (variable, address, part) in [
+        ("DATABASE_URL", "postgres://h/d?sslmode=hunter2", ""),
+        (
+            "REDIS_URL",
+            "redis-sentinel://u:hunter2@a,b",
+            "the name of the master must follow",
+        ),
+        (
+            "REDIS_URL",
+            "redis-cluster://u:hunter2@a,b/7",
+            "for example REDIS_URL=",
+        ),
+        ("REDIS_URL", "redis-ring://u:hunter2@a", "redis-cluster://"),
+    ] {
+        let settings = [(variable, address), ("HTTP_ADDR", "127.0.0.1:0")];
+        let output = stampede(&settings).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(
+            text.contains(variable) && text.contains(part) && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(super) fn table(result: &Value) -> String {
             wrap(&mut page, &format!("  - {}", about.bad_at));
         }
     }
+    page.push('\n');
     verdict(&mut page, result);
     page
 }
@@ -78,8 +79,8 @@ pub(super) fn timeline(result: &Value) -> String {
         );
         let _ = writeln!(
             page,
-            "  {:>6} {:<9} {:>8} {:>7} {:>8} {:>9}  {}",
-            "s", "phase", "requests", "errors", "queries", "p95 ms", "answered by"
+            "  {:>6} {:<9} {:>8} {:>7} {:>8} {:>9}  answered by",
+            "s", "phase", "requests", "errors", "queries", "p95 ms"
         );
         let mut events = rows(&part["events"]).peekable();
         for point in rows(&part["timeline"]) {
@@ -127,7 +128,6 @@ fn most(sources: &Value) -> String {
 }
 
 fn verdict(page: &mut String, result: &Value) {
-    page.push('\n');
     let verdict = &result["verdict"];
     let word = if verdict["ok"] == true {
         "As promised"

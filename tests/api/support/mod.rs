@@ -10,6 +10,8 @@ pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
+pub(crate) mod redis_sentinel;
 pub(crate) mod service;
 pub(crate) mod waiting;
 
@@ -18,5 +20,7 @@ pub(crate) use postgres::Postgres;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use redis::Redis;
+pub(crate) use redis_cluster::RedisCluster;
+pub(crate) use redis_sentinel::RedisSentinel;
 pub(crate) use service::Service;
 pub(crate) use waiting::eventually;

@@ -21,16 +21,22 @@ pub(crate) struct Redis {
 /// The server of all tests that harm none; each asks it for a [`Redis::database`]. Its channels are everyone's.
 pub(crate) async fn shared() -> &'static Redis {
     static SHARED: OnceLock<Redis> = OnceLock::new();
-    off_runtime(|| SHARED.get_or_init(Redis::launch)).await
+    off_runtime(|| SHARED.get_or_init(|| Redis::launch(Vec::new()))).await
 }
 
 impl Redis {
     /// Starts a server that this test may harm.
     pub(crate) async fn start() -> Self {
-        off_runtime(Self::launch).await
+        Self::start_with(&[]).await
     }
 
-    fn launch() -> Self {
+    /// Starts a server that this test may harm, with more options, such as `["--replicaof", "127.0.0.1 6379"]`.
+    pub(crate) async fn start_with(options: &[&str]) -> Self {
+        let options: Vec<_> = options.iter().map(|option| option.to_string()).collect();
+        off_runtime(move || Self::launch(options)).await
+    }
+
+    fn launch(more: Vec<String>) -> Self {
         let port = ReservedPort::new();
         let binary = find_binary("redis-server", &[], "redis-server");
         let options = format!(
@@ -40,6 +46,7 @@ impl Redis {
         let mut command = vec![binary.to_str().expect("a path in UTF-8").to_owned()];
         command.extend(options.split(' ').map(String::from));
         command.extend(["--save", "", "--appendonly", "no"].map(String::from));
+        command.extend(more);
         let ready = "eady to accept connections";
         let program = Program {
             command,
