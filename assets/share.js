@@ -19,7 +19,7 @@ export function onLinkTo(section, restore) {
     const [name, query] = location.hash.slice(1).split("?", 2);
     if (name !== section || query === undefined) return;
     restore(Object.fromEntries(new URLSearchParams(query)));
-    document.getElementById(section)?.scrollIntoView();
+    document.getElementById(section)?.scrollIntoView({ behavior: "instant" });
   };
   addEventListener("hashchange", read);
   read();

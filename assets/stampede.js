@@ -72,10 +72,11 @@ function predict() {
     words.textContent = `Predicted without protection: ${count(rate)} requests/s × ${count(query)} ms = ` +
       `${counted(size, "query", "queries")} each time the template expires.`;
   } else {
-    const size = spread > query ? Math.max(1, (callers / spread) * query) : callers;
+    const within = spread > query || query === 0;
+    const size = query === 0 ? 1 : within ? Math.max(1, (callers / spread) * query) : callers;
     words.textContent = `Predicted without protection: ${counted(size, "query", "queries")}, ` +
-      (spread > query
-        ? `because ${count(callers)} callers in ${count(spread)} ms make ${count(size)} within one query of ${count(query)} ms.`
+      (within
+        ? `because that many of the ${count(callers)} callers ask within one query of ${count(query)} ms.`
         : "because every caller asks before the first answer is there.");
   }
   if (!Number.isFinite(query) || !Number.isFinite(mode === "sustained" ? rate : callers)) words.textContent = "";
