@@ -1,6 +1,7 @@
 // The page's beginning: what there is to choose is asked for, then each section is brought to life.
 
 import { ask } from "./api.js";
+import { showConnection } from "./connection.js";
 import { byId, report } from "./dom.js";
 import { showExplanation } from "./explain.js";
 import { showFaults } from "./faults.js";
@@ -10,7 +11,6 @@ import { showIncident } from "./incident.js";
 import { beginLive } from "./live.js";
 import { showPanels } from "./panels.js";
 import { showStampede } from "./stampede.js";
-import { showConnection, watchForErrors } from "./trouble.js";
 
 const AGAIN_MS = 2000;
 
@@ -26,7 +26,6 @@ async function choices() {
   }
 }
 
-watchForErrors();
 const lab = await choices();
 showConnection();
 showHeadline();

@@ -17,7 +17,7 @@ const FILES: &[(&str, &str, &str)] = files! {
     "image/svg+xml": "icon.svg";
     "text/css; charset=utf-8": "base.css" "chart.css" "lab.css" "table.css";
     "text/javascript; charset=utf-8":
-        "api.js" "bars.js" "chart.js" "comparison.js" "dom.js" "explain.js" "faults.js" "flights.js"
+        "api.js" "bars.js" "chart.js" "comparison.js" "connection.js" "dom.js" "explain.js" "faults.js" "flights.js"
         "form.js" "format.js" "headline.js" "incident.js" "lab.js" "live.js" "panels.js" "runs.js"
         "section.js" "share.js" "stampede.js" "story.js" "strategies.js" "table.js" "trouble.js";
 };
