@@ -33,6 +33,8 @@ const ARGUMENTS: &[&str] = &[
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    // As on a phone, where they take no room.
+    "--hide-scrollbars",
 ];
 
 impl Browser {
