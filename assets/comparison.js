@@ -79,7 +79,7 @@ function curves(rows) {
 }
 
 function marks(until, width) {
-  const fitting = ticks(until, width < 220 ? 1 : 3).filter((mark) => mark <= until);
+  const fitting = ticks(until, width < 220 ? 2 : 3).filter((mark) => mark <= until);
   return fitting.map((at) => ({ at, label: at ? milliseconds(at) : "0" }));
 }
 

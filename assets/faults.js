@@ -56,7 +56,7 @@ async function send(method, body) {
   sending = true;
   try {
     take(await ask(method, "/lab/conditions", body));
-    report(byId("faults-status"), "good", inWords(conditions));
+    report(byId("faults-status"), "plain", inWords(conditions));
   } catch (problem) {
     if (problem.name !== "Problem") throw problem;
     report(byId("faults-status"), "bad", problem.message);
@@ -73,7 +73,7 @@ function isClear(set) {
 
 function inWords(set) {
   if (isClear(set)) return "All is well, and there is no background traffic.";
-  return `${count(set.traffic_per_second)} requests/s; ${set.cache === "ok" ? "Redis ok" : `Redis ${set.cache}`}; ` +
+  return `Set: ${count(set.traffic_per_second)} requests/s; ${set.cache === "ok" ? "Redis ok" : `Redis ${set.cache}`}; ` +
     `database ${set.database}.`;
 }
 
