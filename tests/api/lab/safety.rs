@@ -239,15 +239,6 @@ async fn one_run_at_a_time_and_a_stop_that_stops() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_service_ends_a_run() {
-    let service = embedded().await;
-    Page::of(&service)
-        .begin("stampede", serde_json::from_str(SLOW).unwrap())
-        .await;
-    service.stop().await;
-}
-
-#[tokio::test]
 async fn another_method_is_told_which_there_are() {
     let service = embedded().await;
     let page = Page::of(&service);
