@@ -44,11 +44,8 @@ export function lineChart({ width, height, series, x, y, bands = [], room = 0, n
       drawn("text", { class: "tick", x: plot.left - 6, y: height + 4, "text-anchor": "end", text: labels[at] }),
     );
   });
-  for (const mark of x.marks) {
-    const at = across(mark.at);
-    const anchor = at > plot.right - 24 ? "end" : at < plot.left + 12 ? "start" : "middle";
-    svg.append(drawn("text", { class: "tick", x: anchor === "end" ? plot.right : at, y: height - 6, "text-anchor": anchor, text: mark.label }));
-  }
+  svg.append(...placed(x.marks, across, plot).map(({ label, middle }) =>
+    drawn("text", { class: "tick", x: middle, y: height - 6, "text-anchor": "middle", text: label })));
   for (const one of series) svg.append(...drawnSeries(one, across, up, plot.bottom));
   return svg;
 }
@@ -57,6 +54,20 @@ export function lineChart({ width, height, series, x, y, bands = [], room = 0, n
 export function keyMark(look) {
   const line = drawn("path", { class: `line ${look}`, d: "M0 4H22" });
   return drawn("svg", { class: "key-mark", viewBox: "0 0 22 8", width: 22, height: 8, "aria-hidden": "true" }, line);
+}
+
+/** The labels below the axis, inside of the plot; one that would touch its right neighbour is left out. */
+function placed(marks, across, plot) {
+  const kept = [];
+  let free = plot.right + CHARACTER;
+  for (const { at, label } of marks.toReversed()) {
+    const half = (label.length * CHARACTER) / 2;
+    const middle = Math.max(Math.min(across(at), plot.right - half), plot.left + half - CHARACTER / 2);
+    if (middle + half + CHARACTER > free) continue;
+    kept.push({ label, middle });
+    free = middle - half;
+  }
+  return kept;
 }
 
 function drawnBand(band, plot, across) {

@@ -24,6 +24,7 @@ export function showComparison(run) {
   redrawBars ??= atWidthOf(byId("comparison-bars"), drawBars);
   redrawBars();
   say(byId("comparison-of"), described(run));
+  say(byId("comparison-title"), `Database queries${sustained(run) ? " per expiry" : ""}`);
   byId("comparison-curves").replaceChildren(...curves(rows));
   byId("comparison-table").replaceChildren(resultTable(run, rows));
 }
@@ -58,6 +59,8 @@ function drawBars(width) {
 function curves(rows) {
   const until = Math.max(...rows.flatMap((row) => row.curve.map(({ ms }) => ms)), 1);
   const most = Math.max(...rows.map((row) => row.most_at_once), 1);
+  const fitting = ticks(until, 3).filter((mark) => mark <= until);
+  const marks = fitting.map((at) => ({ at, label: at ? milliseconds(at) : "0" }));
   return rows.map((row) => {
     const plot = element("div", { class: "plot" });
     const points = row.curve.map(({ ms, at_once: queries }) => [ms, queries]);
@@ -65,7 +68,7 @@ function curves(rows) {
       width,
       height: CURVE_HEIGHT,
       series: [{ points, look: look(row), area: true, step: true }],
-      x: { from: 0, to: until, marks: marks(until, width) },
+      x: { from: 0, to: until, marks },
       y: { most, unit: "" },
       name: `${row.strategy}: queries at once over ${milliseconds(until)}, at most ${count(row.most_at_once)}`,
     }));
@@ -76,11 +79,6 @@ function curves(rows) {
         element("span", { class: "curve-most" }, element("strong", { class: look(row), text: count(row.most_at_once) }), " at most")),
       plot);
   });
-}
-
-function marks(until, width) {
-  const fitting = ticks(until, width < 220 ? 2 : 3).filter((mark) => mark <= until);
-  return fitting.map((at) => ({ at, label: at ? milliseconds(at) : "0" }));
 }
 
 function resultTable(run, rows) {
@@ -95,8 +93,8 @@ function resultTable(run, rows) {
     { head: "Strategy", cell: (row) => element("span", { class: "named" }, element("strong", { text: row.strategy }), badge(row.protected)) },
     { head: "Queries", look: "number", cell: (row) => element("strong", { class: look(row), text: count(row.queries) }) },
     several && number("Expiries", (row) => count(row.expiries)),
-    several && number("Queries per expiry", (row) => count(row.queries_per_expiry)),
-    number(several ? "Predicted per expiry" : "Predicted", (row) => count(row.predicted_queries_per_expiry)),
+    several && number("Per expiry", (row) => count(row.queries_per_expiry)),
+    number("Predicted", (row) => count(row.predicted_queries_per_expiry)),
     number("Most at once", (row) => count(row.most_at_once)),
     number("p50", (row) => milliseconds(row.p50_ms)),
     number("p95", (row) => milliseconds(row.p95_ms)),

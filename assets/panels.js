@@ -88,7 +88,7 @@ function draw(panel, samples, width) {
     width,
     height: HEIGHT,
     series,
-    x: { from: -WINDOW, to: 0, marks: width < 380 ? MINUTES.filter(({ at }) => at % 120 || at === 0) : MINUTES },
+    x: { from: -WINDOW, to: 0, marks: MINUTES },
     y: { most, unit: panel.unit },
     name: `${panel.title}, last 5 minutes. Now: ${now.join(", ")}. Most: ${written(panel, most)}.`,
   });

@@ -29,7 +29,7 @@ export function makesRuns(kind, { parameters, restore, refuse = () => null, draw
     report(status, kind, words);
   };
   const fail = (words) => idle("bad", words);
-  const lost = (words) => report(status, "bad", `${words} The run goes on being shown as soon as it does.`);
+  const lost = (words) => report(status, "bad", `${words} The run is shown again as soon as it does.`);
   const show = (run) => {
     last = run;
     if (run.state === "running") busy(`Running ${progressInWords(run.progress)}`, run.progress.share);

@@ -57,5 +57,5 @@ function description({ name, how, good_at: good, bad_at: bad, protected: shields
 
 /** Says in words and in colour whether a strategy protects the database. */
 export function badge(shields) {
-  return element("span", { class: shields ? "badge good" : "badge bad", text: shields ? "protects" : "does not protect" });
+  return element("span", { class: shields ? "badge good" : "badge bad", text: shields ? "protects" : "no protection" });
 }
