@@ -3,11 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// A run, under way or over.
 pub(super) struct Run {
@@ -181,6 +183,9 @@ struct Ending(Arc<Run>);
 
 const MOST_KEPT: usize = 8;
 
+/// Nobody waits for longer.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
+
 impl Runs {
     /// Begins a run of so many parts, unless one is under way.
     pub(super) fn begin<F>(
@@ -201,8 +206,10 @@ impl Runs {
         let run = Arc::new(Run::new(id, kind, parts, parameters));
         let (work, ending) = (work(Arc::clone(&run)), Ending(Arc::clone(&run)));
         let task = tokio::spawn(async move {
-            let outcome = work.await;
-            ending.0.end(outcome);
+            let outcome = timeout(LONGEST, work).await;
+            ending.0.end(
+                outcome.unwrap_or_else(|_| Err("the run took longer than five minutes".into())),
+            );
         });
         run.course.lock().task = Some(task.abort_handle());
         kept.truncate(MOST_KEPT - 1);
@@ -223,5 +230,36 @@ impl Runs {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.0.end(Err("the run broke off".into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_does_not_end_has_failed_after_five_minutes() {
+        let runs = Runs::default();
+        let begun = runs.begin("stampede", 1, Value::Null, |_| std::future::pending());
+        let run = begun.ok().unwrap();
+        tokio::time::sleep(LONGEST - Duration::from_secs(1)).await;
+        assert!(run.is_running());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(run.brief().state == State::Failed && run.view().problem.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_run_that_panics_has_failed_and_makes_room_for_the_next() {
+        let runs = Runs::default();
+        let begun = runs.begin("stampede", 1, Value::Null, |_| async {
+            panic!("on purpose")
+        });
+        let run = begun.ok().unwrap();
+        while run.is_running() {
+            tokio::task::yield_now().await;
+        }
+        assert!(run.brief().state == State::Failed);
+        let next = runs.begin("stampede", 1, Value::Null, |_| async { Ok(()) });
+        assert!(next.is_ok_and(|next| next.id() == 2));
     }
 }

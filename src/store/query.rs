@@ -152,6 +152,8 @@ impl Shared {
         if let Fault::Slow(by) = self.options.faults.fault() {
             tokio::time::sleep(by).await;
         }
+        // It may have begun meanwhile.
+        self.check_for_fault()?;
         live.connection.find(id).await
     }
 

@@ -1,9 +1,11 @@
 //! The comparison: the same expiry for each strategy, one after the other.
 
+mod result;
+mod settings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -11,51 +13,14 @@ use tokio::time::{Instant, sleep_until};
 use super::arrivals::arrive;
 use super::curve::Curve;
 use super::milliseconds;
-use super::plan::{DatabaseLimits, Load, StampedePlan};
+use super::plan::{Load, StampedePlan};
 use super::run::Run;
 use super::stage::{Ground, Stage};
 use super::strategy::Strategy;
-use super::tally::{Summary, Tally};
-use crate::config::{Config, Protection};
-
-/// What the comparison came to so far.
-#[derive(Debug, Serialize)]
-pub(super) struct StampedeResult {
-    database: &'static str,
-    cache: &'static str,
-    slots: usize,
-    predicted_queries: f64,
-    pub(super) strategies: Vec<Performance>,
-    pub(super) verdict: Verdict,
-}
-
-/// How one strategy did.
-#[derive(Debug, Serialize)]
-pub(super) struct Performance {
-    pub(super) strategy: Strategy,
-    protected: bool,
-    pub(super) expiries: usize,
-    pub(super) queries: u64,
-    pub(super) queries_per_expiry: f64,
-    pub(super) predicted_queries_per_expiry: f64,
-    pub(super) most_at_once: usize,
-    pub(super) refused: u64,
-    took_ms: f64,
-    #[serde(flatten)]
-    pub(super) summary: Summary,
-    curve: Curve,
-}
-
-/// Whether those that promise one query per expiry made no more.
-#[derive(Debug, Serialize)]
-pub(super) struct Verdict {
-    pub(super) ok: bool,
-    pub(super) sentence: String,
-}
-
-/// As many slots as a stampede may take if the service's own limit does not hold: each is a thread of the embedded
-/// database.
-const MOST_SLOTS: usize = 256;
+use super::tally::Tally;
+pub(super) use result::Verdict;
+use result::{Performance, StampedeResult};
+use settings::config;
 
 /// Longer than any run: nobody is refused who can wait.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -170,45 +135,6 @@ async fn put_requests(stage: &Arc<Stage>, tally: &Arc<Tally>, plan: &StampedePla
     while requests.join_next().await.is_some() {}
 }
 
-/// The service's own settings but for what the plan and the strategy ask for.
-fn config(ground: &Ground, plan: &StampedePlan, strategy: Strategy) -> Config {
-    let own = &ground.config;
-    let mut config = Config {
-        protection: Protection::Singleflight,
-        early_refresh: None,
-        fleet_lease: false,
-        stale_while_revalidate: Duration::ZERO,
-        db_delay: plan.query_time(),
-        // What is added to a query is added to its time.
-        db_timeout: own.db_timeout + plan.query_time(),
-        request_timeout: own.request_timeout + plan.query_time(),
-        ..own.clone()
-    };
-    match strategy {
-        Strategy::Off => config.protection = Protection::Off,
-        Strategy::Early => config.early_refresh = Some(1.0),
-        Strategy::Stale => config.stale_while_revalidate = Duration::from_secs(10),
-        Strategy::LoadOrStore | Strategy::Mutex | Strategy::Singleflight => {}
-    }
-    if let Load::Sustained { ttl_ms, .. } = plan.load {
-        config.cache_ttl = Duration::from_millis(ttl_ms);
-    }
-    if plan.limits == DatabaseLimits::Lifted {
-        if ground.backends.database_kind() == "embedded" {
-            config.db_max_connections = (plan.requests() as usize).clamp(1, MOST_SLOTS);
-        }
-        config.db_queue_timeout = PATIENCE;
-        config.db_timeout = PATIENCE;
-        config.request_timeout = 3 * PATIENCE;
-        config.max_waiters = u32::MAX;
-    }
-    config
-}
-
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 impl StampedePlan {
     /// How many requests there will be.
     fn requests(&self) -> f64 {
@@ -220,33 +146,5 @@ impl StampedePlan {
                 ..
             } => rate_per_second as f64 * duration_ms as f64 / 1e3,
         }
-    }
-}
-
-impl Verdict {
-    fn of(performances: &[Performance]) -> Self {
-        let say = |performance: &Performance| {
-            let Performance {
-                strategy,
-                queries,
-                expiries,
-                ..
-            } = performance;
-            let queries = counted(*queries, "query", "queries");
-            let expiries = counted(*expiries as u64, "expiry", "expiries");
-            format!("{}: {queries} for {expiries}", strategy.name())
-        };
-        let said: Vec<_> = performances.iter().map(say).collect();
-        Self {
-            ok: performances.iter().all(Performance::keeps_its_promise),
-            sentence: said.join("; "),
-        }
-    }
-}
-
-impl Performance {
-    /// One query per expiry, where that is promised. Without any, somebody else's answer was there.
-    fn keeps_its_promise(&self) -> bool {
-        !self.protected || self.queries <= self.expiries as u64
     }
 }

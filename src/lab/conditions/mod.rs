@@ -1,19 +1,21 @@
 //! [`Conditions`]: the background traffic and the faults of the service itself, and that they do not outlast their page.
 
+mod weather;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
-use super::limits::LIMITS;
 use super::milliseconds;
 use crate::backends::Faults;
-use crate::fault::Fault;
+pub(super) use weather::Forecast;
+use weather::{FAIR, Weather};
 
 /// What is the matter, and since when.
 pub(super) struct Conditions {
@@ -34,44 +36,6 @@ struct Setter {
     seen_at: Instant,
 }
 
-/// The traffic and the faults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Weather {
-    traffic_per_second: u64,
-    cache: CacheState,
-    cache_slow_ms: u64,
-    database: DatabaseState,
-    database_slow_ms: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum CacheState {
-    Ok,
-    Slow,
-    Refused,
-    BlackHoled,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum DatabaseState {
-    Ok,
-    Slow,
-    Down,
-}
-
-/// Conditions as they are asked for: what is left out stays.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Forecast {
-    traffic_per_second: Option<u64>,
-    cache: Option<CacheState>,
-    cache_slow_ms: Option<u64>,
-    database: Option<DatabaseState>,
-    database_slow_ms: Option<u64>,
-}
-
 /// The conditions as they are shown.
 #[derive(Serialize)]
 pub(super) struct View {
@@ -81,14 +45,6 @@ pub(super) struct View {
     mine: bool,
     clears_in_ms: Option<f64>,
 }
-
-const FAIR: Weather = Weather {
-    traffic_per_second: 0,
-    cache: CacheState::Ok,
-    cache_slow_ms: 20,
-    database: DatabaseState::Ok,
-    database_slow_ms: 500,
-};
 
 /// Conditions last no longer than this, whatever their page does.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
@@ -163,18 +119,7 @@ impl Conditions {
     }
 
     fn apply(&self, weather: Weather) {
-        let slow = |by| Fault::Slow(Duration::from_millis(by));
-        self.faults.cache.set(match weather.cache {
-            CacheState::Ok => Fault::None,
-            CacheState::Slow => slow(weather.cache_slow_ms),
-            CacheState::Refused => Fault::Refused,
-            CacheState::BlackHoled => Fault::BlackHoled,
-        });
-        self.faults.database.set(match weather.database {
-            DatabaseState::Ok => Fault::None,
-            DatabaseState::Slow => slow(weather.database_slow_ms),
-            DatabaseState::Down => Fault::Refused,
-        });
+        weather.come_over(&self.faults);
         self.changed.notify_waiters();
     }
 
@@ -210,56 +155,11 @@ impl Setter {
     }
 }
 
-impl Forecast {
-    fn onto(&self, now: Weather) -> Result<Weather, &'static str> {
-        let slow = |asked, now| LIMITS.slow_ms.check(asked, now);
-        Ok(Weather {
-            traffic_per_second: LIMITS
-                .traffic_per_second
-                .check(self.traffic_per_second, now.traffic_per_second)?,
-            cache: self.cache.unwrap_or(now.cache),
-            cache_slow_ms: slow(self.cache_slow_ms, now.cache_slow_ms)?,
-            database: self.database.unwrap_or(now.database),
-            database_slow_ms: slow(self.database_slow_ms, now.database_slow_ms)?,
-        })
-    }
-}
-
-impl Weather {
-    /// Whether there is anything to clear.
-    fn is_rough(self) -> bool {
-        self.traffic_per_second > 0
-            || self.cache != CacheState::Ok
-            || self.database != DatabaseState::Ok
-    }
-
-    fn injected(self) -> Vec<&'static str> {
-        let cache = match self.cache {
-            CacheState::Ok => None,
-            CacheState::Slow => {
-                Some("every command to the cache is held back for cache_slow_ms before it is sent")
-            }
-            CacheState::Refused => {
-                Some("every command to the cache breaks its connection, and every dial is refused")
-            }
-            CacheState::BlackHoled => {
-                Some("every command to the cache, and every dial, is held back and never answered")
-            }
-        };
-        let database = match self.database {
-            DatabaseState::Ok => None,
-            DatabaseState::Slow => Some("every query takes database_slow_ms longer, its slot held"),
-            DatabaseState::Down => Some(
-                "every query breaks its connection before it is sent, and every dial is refused",
-            ),
-        };
-        cache.into_iter().chain(database).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::weather::CacheState;
     use super::*;
+    use crate::fault::Fault;
     use tokio::time::{advance, sleep};
 
     async fn black_holed() -> (Arc<Conditions>, Faults) {
@@ -309,25 +209,5 @@ mod tests {
             (LONGEST..LONGEST + Duration::from_secs(5)).contains(&lasted),
             "{lasted:?}"
         );
-    }
-
-    #[test]
-    fn what_is_not_named_stays_and_a_limit_is_a_limit() {
-        let forecast = |traffic| Forecast {
-            traffic_per_second: Some(traffic),
-            ..Forecast::default()
-        };
-        let rough = Weather {
-            database: DatabaseState::Down,
-            ..FAIR
-        };
-        assert_eq!(
-            forecast(2_000).onto(rough),
-            Ok(Weather {
-                traffic_per_second: 2_000,
-                ..rough
-            })
-        );
-        assert!(forecast(2_001).onto(rough).is_err());
     }
 }
