@@ -1,6 +1,7 @@
 //! [`Debts`]: what Redis must be told before it is asked again.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use redis::Cmd;
@@ -12,6 +13,8 @@ use crate::template::TemplateId;
 #[derive(Default)]
 pub(super) struct Debts {
     owed: Mutex<HashMap<TemplateId, Owed>>,
+    /// As many as there are, so that nobody has to look while there are none.
+    count: AtomicUsize,
 }
 
 struct Owed {
@@ -81,23 +84,23 @@ impl Debts {
                 number,
             },
         );
+        self.count.store(owed.len(), Ordering::Release);
         true
     }
 
-    /// One of the debts.
-    pub(super) fn any(&self) -> Option<Debt> {
-        let owed = self.owed.lock();
-        let (
-            id,
-            Owed {
-                command, number, ..
-            },
-        ) = owed.iter().next()?;
-        Some(Debt {
+    /// Those that there are.
+    pub(super) fn all(&self) -> Vec<Debt> {
+        let debt = |(id, owed): (&TemplateId, &Owed)| Debt {
             id: *id,
-            number: *number,
-            command: command.clone(),
-        })
+            number: owed.number,
+            command: owed.command.clone(),
+        };
+        self.owed.lock().iter().map(debt).collect()
+    }
+
+    /// Whether there is one of this template.
+    pub(super) fn owes(&self, id: TemplateId) -> bool {
+        self.count.load(Ordering::Acquire) > 0 && self.owed.lock().contains_key(&id)
     }
 
     /// Strikes a debt out, unless a later one has taken its place meanwhile.
@@ -108,6 +111,7 @@ impl Debts {
             .is_some_and(|owed| owed.number == debt.number)
         {
             owed.remove(&debt.id);
+            self.count.store(owed.len(), Ordering::Release);
         }
     }
 
@@ -130,16 +134,16 @@ mod tests {
     fn a_later_debt_takes_the_place_of_an_earlier_one_and_outlives_its_settling() {
         let debts = Debts::default();
         debts.owe(id(1), Told::State(1), redis::cmd("A"));
-        let first = debts.any().unwrap();
+        let first = debts.all().remove(0);
         debts.owe(id(1), Told::State(2), redis::cmd("B"));
         debts.settle(&first);
-        let second = debts.any().unwrap();
+        let second = debts.all().remove(0);
         assert_eq!(
             second.command.get_packed_command(),
             redis::cmd("B").get_packed_command()
         );
         debts.settle(&second);
-        assert!(debts.any().is_none() && debts.if_none(|| ()).is_some());
+        assert!(debts.all().is_empty() && debts.if_none(|| ()).is_some());
     }
 
     #[test]
@@ -166,7 +170,7 @@ mod tests {
             (Told::Changed(5), "B"),
         ] {
             assert!(debts.owe(id(1), told, redis::cmd("B")));
-            let owed = debts.any().unwrap().command.get_packed_command();
+            let owed = debts.all().remove(0).command.get_packed_command();
             assert_eq!(owed, redis::cmd(expected).get_packed_command(), "{told:?}");
         }
     }

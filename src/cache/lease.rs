@@ -1,7 +1,7 @@
 //! [`Lease`]: the right to load a template, given to one replica at a time, so that the fleet makes one query and not one
 //! each.
 //!
-//! A lease is a key in Redis with a token of its holder's. It is short, so that a holder that dies costs no more than
+//! A lease is a key in Redis with a token of its holder's replica. It is short, so that a holder that dies costs no more than
 //! that, and renewed while the holder lives. It saves queries and promises nothing: two replicas that load the same
 //! template at the same time are merely one query too many, and what each of them may store is decided by
 //! [`super::fence`].
@@ -49,10 +49,11 @@ const LENGTH: u32 = 10;
 /// When it is renewed: early enough for one renewal to be lost.
 const RENEWAL: u32 = 4;
 
-/// Takes the lease if nobody has it, and says what is cached, in one step: who gets the lease just after a holder has
-/// given it back must see what that one stored.
+/// Takes the lease if nobody else has it, and says what is cached, in one step: who gets the lease just after a holder
+/// has given it back must see what that one stored. A lease of the same replica's is taken over: its load was forgotten,
+/// or its reply was lost.
 const CLAIM: &str = "\
-local won = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
+local won = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[2]) == ARGV[1]
 return {won and 1 or 0, redis.call('GET', KEYS[1])}";
 
 const RENEW: &str = "\
@@ -62,16 +63,27 @@ const GIVE_BACK: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 redis.call('PUBLISH', ARGV[2], ARGV[3])";
 
+/// What tells this replica from the others.
+pub(super) fn token() -> Arc<str> {
+    format!("{:032x}", fastrand::u128(..)).into()
+}
+
 /// Asks for the lease of a template.
-pub(super) async fn claim(slot: &Arc<Slot>, id: TemplateId) -> Result<Claimed, Failure> {
-    let token = format!("{:032x}", fastrand::u128(..));
+pub(super) async fn claim(
+    slot: &Arc<Slot>,
+    id: TemplateId,
+    token: &Arc<str>,
+) -> Result<Claimed, Failure> {
+    if slot.owes(id) {
+        return Err(Failure::Unavailable);
+    }
     let mut command = redis::cmd("EVAL");
     command
         .arg(CLAIM)
         .arg(2)
         .arg(fence::key(id))
         .arg(key(id))
-        .arg(&token)
+        .arg(&**token)
         .arg(length(slot));
     let reply = slot.call(&command).await?;
     let Value::Array(reply) = reply else {
@@ -86,14 +98,22 @@ pub(super) async fn claim(slot: &Arc<Slot>, id: TemplateId) -> Result<Claimed, F
         _ => None,
     });
     Ok(Claimed {
-        lease: won.then(|| Lease::keep(Arc::clone(slot), id, token)),
+        lease: won.then(|| Lease::keep(Arc::clone(slot), id, Arc::clone(token))),
         cached,
     })
 }
 
+/// What is cached at the moment.
+pub(super) async fn look(slot: &Slot, id: TemplateId) -> Result<Option<Bytes>, Failure> {
+    match slot.call(&fence::read(id)).await? {
+        Value::BulkString(bytes) => Ok(Some(bytes.into())),
+        _ => Ok(None),
+    }
+}
+
 impl Lease {
     /// Renews the lease that this token stands for until it is dropped, then gives it back.
-    fn keep(slot: Arc<Slot>, id: TemplateId, token: String) -> Self {
+    fn keep(slot: Arc<Slot>, id: TemplateId, token: Arc<str>) -> Self {
         let (held, mut dropped) = oneshot::channel();
         let (renewal, length) = (slot.timeout() * RENEWAL, length(&slot));
         tokio::spawn(async move {

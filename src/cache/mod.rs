@@ -11,6 +11,7 @@ mod lease;
 mod line;
 mod memory;
 mod payload;
+mod payment;
 mod redis;
 mod server;
 pub mod shelf;

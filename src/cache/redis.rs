@@ -70,7 +70,6 @@ impl RedisOptions {
 pub struct RedisCache {
     slot: Arc<Slot>,
     turns: Option<Turns>,
-    timeout: Duration,
     longest_ttl: Duration,
     overtime: Duration,
     longest_load: Duration,
@@ -99,7 +98,6 @@ impl RedisCache {
         Self {
             slot,
             turns,
-            timeout,
             longest_ttl,
             overtime,
             longest_load,
@@ -113,7 +111,11 @@ impl RedisCache {
     }
 
     pub(super) async fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
-        let deadline = Instant::now() + self.timeout;
+        if self.slot.owes(id) {
+            self.count(Operation::Get, &Failure::Unavailable);
+            return Lookup::Unanswered;
+        }
+        let deadline = Instant::now() + self.slot.timeout();
         match self.slot.call(&fence::read(id)).await {
             Ok(Value::Nil) => Lookup::Miss,
             Ok(Value::BulkString(bytes)) => self.read(id, bytes.into(), now, deadline).await,

@@ -23,12 +23,11 @@ use tracing::{info, warn};
 use super::debts::{Debts, Told};
 use super::entry::Moment;
 use super::keeper::keep;
-use super::line::{Line, Meaning, reason};
+use super::line::{Line, Meaning};
 use super::server::Server;
 use super::silence::Silence;
 use crate::fault::Switch;
 use crate::metrics::Metrics;
-use crate::metrics::labels::Origin;
 use crate::template::TemplateId;
 
 /// Why a call has no result.
@@ -54,10 +53,10 @@ pub(super) struct Shared {
     pub(super) faults: Switch,
     emptied: Notify,
     pub(super) tried: Notify,
-    debts: Debts,
+    pub(super) debts: Debts,
     /// What was stored before may have changed since without the server knowing.
     trusted_since: AtomicU64,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 struct Connection {
@@ -98,13 +97,22 @@ impl Slot {
     }
 
     /// Keeps a command that could not reach the server, and has it sent before anything else: the connection in use is
-    /// given up, and the next one is installed once the debts are paid. False if there is no room for another debt.
+    /// given up, and the next one is installed once the debts are paid. A cluster is kept, because its other nodes have
+    /// missed nothing; it is not to be asked for this template meanwhile. False if there is no room for another debt.
     pub(super) fn owe(&self, id: TemplateId, told: Told, command: Cmd) -> bool {
         let owed = self.shared.debts.owe(id, told, command);
-        if let Some(connection) = self.shared.installed.load_full() {
-            self.shared.uninstall(&connection, "it missed a change");
+        match self.shared.installed.load_full() {
+            Some(connection) if !connection.line.has_several_nodes() => {
+                self.shared.uninstall(&connection, "it missed a change");
+            }
+            _ => {}
         }
         owed
+    }
+
+    /// Whether the server has missed something of this template, and so must not be asked for it.
+    pub(super) fn owes(&self, id: TemplateId) -> bool {
+        self.shared.debts.owes(id)
     }
 
     /// Nothing that was stored before this moment is to be believed.
@@ -201,33 +209,21 @@ impl Shared {
                 self.metrics.cache_up.set(1);
                 self.installed.store(Some(connection));
             };
-            if self.debts.if_none(install).is_some() {
+            // A cluster's nodes that are there need not wait for one that cannot be told.
+            let installed = if line.has_several_nodes() {
+                install();
+                true
+            } else {
+                self.debts.if_none(install).is_some()
+            };
+            if installed {
                 info!("redis is there");
                 return Ok(());
             }
         }
     }
 
-    async fn pay_debts(&self, line: &mut Line) -> Result<(), &'static str> {
-        while let Some(debt) = self.debts.any() {
-            let payment = timeout(self.timeout, debt.command.query_async::<Value>(line)).await;
-            match payment {
-                Ok(Ok(_)) => self.metrics.invalidations.of(Origin::Replayed).inc(),
-                Ok(Err(error)) => match line.meaning(&error) {
-                    Meaning::Lost(_) => return Err(reason(&error)),
-                    // It takes no writes: full, say, or read-only; or the one node that should know is away, for which
-                    // the others need not wait. Then nothing that was stored before is believed any more.
-                    Meaning::Answer | Meaning::Away => self.distrust(Moment::now()),
-                },
-                Err(_) if line.has_several_nodes() => self.distrust(Moment::now()),
-                Err(_) => return Err(NO_ANSWER),
-            }
-            self.debts.settle(&debt);
-        }
-        Ok(())
-    }
-
-    fn distrust(&self, now: Moment) {
+    pub(super) fn distrust(&self, now: Moment) {
         self.trusted_since
             .fetch_max(now.after(TIE).0, Ordering::Relaxed);
     }
@@ -256,6 +252,8 @@ impl Shared {
                 continue;
             };
             let mut line = connection.line.clone();
+            // What comes of it shows in the next proof.
+            let _ = self.pay_debts(&mut line).await;
             // Of one server, the wait itself notes what there is to note.
             missed = match self.wait(&connection, line.prove()).await {
                 Err(_) if line.has_several_nodes() => missed + 1,

@@ -13,18 +13,20 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::warn;
 
-use super::lease::{GIVEN_BACK, Turn, claim};
+use super::lease::{GIVEN_BACK, Turn, claim, look, token};
 use super::server::Server;
 use super::slot::Slot;
 use crate::metrics::Metrics;
-use crate::metrics::labels::LeaseOutcome;
+use crate::metrics::labels::{LeaseOutcome, Operation};
 use crate::template::TemplateId;
 
 /// Agrees with the other replicas on who loads.
 #[derive(Debug)]
 pub(super) struct Turns {
     slot: Arc<Slot>,
+    token: Arc<str>,
     patience: Duration,
     waiting: Arc<Waiting>,
     listener: AbortHandle,
@@ -46,6 +48,7 @@ impl Turns {
         let listener = tokio::spawn(listen(server, Arc::clone(&waiting))).abort_handle();
         Self {
             slot,
+            token: token(),
             patience,
             waiting,
             listener,
@@ -72,12 +75,25 @@ impl Turns {
         let give_up = Instant::now() + self.patience;
         let watch = self.waiting.watch(id);
         let mut pause = PAUSES.0;
+        let mut has_waited = false;
         loop {
             // Begins to listen before it asks, so that nothing is given back unheard in between.
             let mut given_back = std::pin::pin!(watch.notify.notified());
             given_back.as_mut().enable();
-            let Ok(claimed) = claim(&self.slot, id).await else {
-                return (LeaseOutcome::Skipped, Turn::Ours(None));
+            // A lease that was given back has mostly done what it was for, and need not be taken again.
+            if has_waited
+                && let Ok(Some(cached)) = look(&self.slot, id).await
+                && let Some(entry) = usable(&cached)
+            {
+                return (LeaseOutcome::Waited, Turn::Theirs(entry));
+            }
+            let claimed = match claim(&self.slot, id, &self.token).await {
+                Ok(claimed) => claimed,
+                Err(failure) => {
+                    let reason = failure.reason();
+                    self.metrics.cache_errors.of((Operation::Set, reason)).inc();
+                    return (LeaseOutcome::Skipped, Turn::Ours(None));
+                }
             };
             if let Some(entry) = claimed.cached.as_ref().and_then(&usable) {
                 return (LeaseOutcome::Waited, Turn::Theirs(entry));
@@ -92,6 +108,7 @@ impl Turns {
             let jittered = pause.mul_f64(0.75 + 0.25 * fastrand::f64());
             let _ = timeout_at(give_up.min(now + jittered), given_back).await;
             pause = PAUSES.1.min(pause * 2);
+            has_waited = true;
         }
     }
 }
@@ -124,7 +141,8 @@ impl Waiting {
     }
 
     fn wake(&self, id: TemplateId) {
-        if let Some(notify) = self.0.lock().get(&id) {
+        let notify = self.0.lock().get(&id).cloned();
+        if let Some(notify) = notify {
             notify.notify_waiters();
         }
     }
@@ -143,8 +161,11 @@ impl Drop for Watch<'_> {
 
 /// Wakes those who wait for what is given back, for as long as the service lives.
 async fn listen(server: Server, waiting: Arc<Waiting>) {
+    let mut is_deaf = false;
     loop {
-        if let Ok(Ok(mut subscription)) = timeout(SUBSCRIBING, subscribe(&server)).await {
+        let subscribing = timeout(server.longest_dial(), subscribe(&server));
+        if let Ok(Ok(mut subscription)) = subscribing.await {
+            is_deaf = false;
             let mut messages = subscription.on_message();
             while let Ok(Some(message)) = timeout(QUIET, messages.next()).await {
                 let id = std::str::from_utf8(message.get_payload_bytes()).ok();
@@ -152,6 +173,9 @@ async fn listen(server: Server, waiting: Arc<Waiting>) {
                     waiting.wake(id);
                 }
             }
+        } else if !is_deaf {
+            is_deaf = true;
+            warn!("leases that are given back are not heard of: redis is asked again and again");
         }
         sleep(REDIAL.mul_f64(0.75 + 0.25 * fastrand::f64())).await;
     }
@@ -162,9 +186,6 @@ async fn subscribe(server: &Server) -> redis::RedisResult<redis::aio::PubSub> {
     subscription.subscribe(GIVEN_BACK).await?;
     Ok(subscription)
 }
-
-/// Longest that connecting and subscribing may take.
-const SUBSCRIBING: Duration = Duration::from_secs(1);
 
 /// After this long without a message the connection may be dead: nothing else would show it.
 const QUIET: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@
 //! text comes from in [`sources`]. What the settings mean to each other is checked here.
 
 mod address;
+mod budget;
 mod lab;
 mod settings;
 mod sources;
@@ -183,9 +184,7 @@ impl Config {
                 "LOG_FORMAT",
                 &[("text", LogFormat::Text), ("json", LogFormat::Json)],
             ),
-            log_filter: sources
-                .environment("RUST_LOG")
-                .unwrap_or_else(|| DEFAULT_LOG.into()),
+            log_filter: log_filter(sources.environment("RUST_LOG")),
             database_url,
             redis_url,
         };
@@ -198,54 +197,6 @@ impl Config {
         } else {
             Err(Problems(problems))
         }
-    }
-
-    /// The longest that a request can take when every part of it takes as long as it may: the lookup, the wait for
-    /// a slot, the query, and the fill.
-    fn sum_of_the_parts(&self) -> Duration {
-        self.redis_timeout * 2 + self.db_queue_timeout + self.db_timeout
-    }
-
-    /// The longest that one load can take: the wait for a slot, the query, and the fill.
-    pub fn flight_deadline(&self) -> Duration {
-        self.db_queue_timeout + self.db_timeout + self.redis_timeout
-    }
-
-    /// The longest that a load waits for another replica's, with [`Config::fleet_lease`]: as long as that one may last, and
-    /// not so long that no time is left for an own one.
-    pub fn fleet_patience(&self) -> Duration {
-        let left = self.request_timeout.saturating_sub(self.sum_of_the_parts());
-        self.flight_deadline().min(left)
-    }
-
-    /// The longest that a load of something older than a change can still be under way, here or in another replica.
-    pub fn longest_load(&self) -> Duration {
-        self.flight_deadline() * 2
-    }
-
-    fn contradictions(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let sum = self.sum_of_the_parts();
-        if self.request_timeout <= sum {
-            problems.push(Problem {
-                variable: "REQUEST_TIMEOUT",
-                problem: format!(
-                    "must exceed twice REDIS_TIMEOUT plus DB_QUEUE_TIMEOUT plus DB_TIMEOUT, which is {}",
-                    humantime::format_duration(sum)
-                ),
-            });
-        }
-        if self.db_delay >= self.db_timeout {
-            problems.push(Problem {
-                variable: "DB_DELAY",
-                problem: format!(
-                    "{} leaves nothing of DB_TIMEOUT ({}) for the query itself",
-                    humantime::format_duration(self.db_delay),
-                    humantime::format_duration(self.db_timeout)
-                ),
-            });
-        }
-        problems
     }
 }
 
@@ -266,8 +217,15 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Makes a stampede visible on a database that otherwise answers in microseconds.
 const EMBEDDED_DB_DELAY: &str = "25ms";
 
-/// What changes, and nothing per request: the client of a Redis cluster has a line for every call to a node that is away.
-const DEFAULT_LOG: &str = "info,redis=off";
+/// What changes, and nothing per request. The Redis client is heard only by name: it logs addresses, and of a cluster a line
+/// for every call to a node that is away.
+fn log_filter(wanted: Option<String>) -> String {
+    match wanted {
+        Some(filter) if filter.contains("redis") => filter,
+        Some(filter) => format!("{filter},redis=off"),
+        None => "info,redis=off".into(),
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -147,7 +147,7 @@ labels! {
         Waited = "waited",
         /// Another one had the lease for too long.
         Expired = "expired",
-        /// They could not agree, because Redis could not be asked.
+        /// They could not agree, because Redis could not be asked or refused to say.
         Skipped = "skipped",
     }
 }

@@ -1,6 +1,6 @@
-//! [`Loader`]: the third step of the path. One load per template at a time, shared by everyone who asks meanwhile.
+//! [`Loader`]: the third step of the path, as a load goes; who makes it and who shares it stands in [`super::sharing`].
 //!
-//! The load takes a database slot, queries, and fills the cache and the local copy before its flight ends. It belongs
+//! It takes a database slot, queries, and fills the cache and the local copy before its flight ends. It belongs
 //! to nobody: a caller that hangs up neither ends it nor keeps it from the others.
 
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tokio::time::timeout;
 
 use super::Asked;
 use super::answer::{Answer, Refusal, Timings};
-use super::outcome::{count_landing, load_refusal, refusal};
+use super::outcome::count_landing;
 use crate::cache::entry::{Entry, Moment};
 use crate::cache::{Stored, TemplateCache};
 use crate::config::{Config, Protection};
 use crate::local::{Keeping, LocalCopy};
-use crate::metrics::labels::{Refresh, ShedReason, Source};
-use crate::metrics::{GaugeGuard, Metrics};
-use crate::singleflight::{CallOptions, Group, Landing, Ride, Role};
+use crate::metrics::Metrics;
+use crate::metrics::labels::Source;
+use crate::singleflight::{Group, Landing};
 use crate::store::{Hope, LoadError, TemplateStore};
 use crate::template::{State, TemplateId};
 
@@ -33,7 +33,7 @@ pub(super) struct Loader {
     cache_ttl: Duration,
     cache_ttl_jitter: f64,
     negative_ttl: Duration,
-    flight_deadline: Duration,
+    pub(super) flight_deadline: Duration,
     pub(super) longest_load: Duration,
     /// One permit for each change that is being made.
     pub(super) changing: Semaphore,
@@ -42,13 +42,9 @@ pub(super) struct Loader {
 /// More changes than `MAX_IN_FLIGHT` admits are never under way.
 const MOST_CHANGES: u32 = 1 << 24;
 
-/// One that was forgotten, one that took its place, and one that has begun since. A database that has gone back to an
-/// older state, as one that is restored does, has no newer one to offer.
-const MOST_RIDES: u32 = 3;
-
 /// What a load brought.
 pub(super) struct Loaded {
-    entry: Entry,
+    pub(super) entry: Entry,
     stored: bool,
     /// How long the database took; none if the load found that another one had just ended.
     database: Option<Duration>,
@@ -57,22 +53,30 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// What another replica has loaded.
-    pub(super) fn elsewhere(entry: Entry, waited: Duration) -> Self {
+    /// What had just been loaded when the load began.
+    pub(super) fn already(entry: Entry) -> Self {
         Self {
             entry,
             stored: true,
             database: None,
+            waited: None,
+        }
+    }
+
+    /// What another replica has loaded.
+    pub(super) fn elsewhere(entry: Entry, waited: Duration) -> Self {
+        Self {
             waited: Some(waited),
+            ..Self::already(entry)
         }
     }
 }
 
 /// A load as one of its callers sees it.
 pub(super) struct Load {
-    loaded: Arc<Loaded>,
+    pub(super) loaded: Arc<Loaded>,
     /// How long this caller waited, if the load was another's.
-    waited: Option<Duration>,
+    pub(super) waited: Option<Duration>,
 }
 
 impl Loader {
@@ -85,14 +89,8 @@ impl Loader {
         landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
     ) -> Self {
         let counted = Arc::clone(&metrics);
-        let deadline = config.flight_deadline()
-            + if config.fleet_lease {
-                config.fleet_patience()
-            } else {
-                Duration::ZERO
-            };
         let flights = Group::builder()
-            .deadline(deadline)
+            .deadline(config.longest_flight())
             .max_callers(config.max_waiters)
             .on_landing(move |landing| {
                 count_landing(&counted, landing);
@@ -142,99 +140,6 @@ impl Loader {
             )
         };
         let _ = timeout(longest, ended).await;
-    }
-
-    /// The flight may have begun before what is known here came to be, and nobody is to see less than others have seen
-    /// before: then the next one is taken.
-    async fn load_together(
-        self: &Arc<Self>,
-        id: TemplateId,
-        asked_at: Moment,
-        patience: Duration,
-    ) -> Result<Load, Refusal> {
-        let (known, began) = (self.local.version(id), Instant::now());
-        let mut rides = 1;
-        loop {
-            let patience = patience.saturating_sub(began.elapsed());
-            let load = self.ride(id, asked_at, patience).await?;
-            if known <= Some(load.loaded.entry.version) || rides == MOST_RIDES {
-                return Ok(load);
-            }
-            rides += 1;
-        }
-    }
-
-    async fn ride(
-        self: &Arc<Self>,
-        id: TemplateId,
-        asked_at: Moment,
-        patience: Duration,
-    ) -> Result<Load, Refusal> {
-        let loader = Arc::clone(self);
-        let options = CallOptions::default().wait_at_most(patience);
-        let flight = self.flights.report(&id, options, move |flight| async move {
-            let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
-            // A caller that was on its way from the cache to the flight while the flight landed would load again.
-            match loader.local.known_since(id, asked_at) {
-                Some(entry) => Ok(Loaded {
-                    entry,
-                    stored: true,
-                    database: None,
-                    waited: None,
-                }),
-                None => {
-                    loader
-                        .load_for_fleet(id, None, || flight.is_current())
-                        .await
-                }
-            }
-        });
-        let report = flight.await;
-        let waited = report.ride.and_then(|ride| self.count_ride(ride));
-        let loaded = report.result.map_err(|error| refusal(&error))?;
-        Ok(Load { loaded, waited })
-    }
-
-    /// Loads a cached template anew for nobody in particular, unless a load of it is under way.
-    pub(super) fn refresh(self: &Arc<Self>, id: TemplateId, cached: &Entry, reason: Refresh) {
-        if self.flights.peek(&id).is_some() {
-            return;
-        }
-        let (loader, cached) = (Arc::clone(self), cached.clone());
-        let flight = self
-            .flights
-            .start(&id, CallOptions::default(), move |flight| async move {
-                loader.metrics.refresh.of(reason).inc();
-                let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
-                loader
-                    .load_for_fleet(id, Some(&cached), || flight.is_current())
-                    .await
-            });
-        // Nobody waits for it; it goes on by itself.
-        drop(flight);
-    }
-
-    /// The "before": the same load, for this caller only. It outlives its caller just the same.
-    async fn load_alone(
-        self: &Arc<Self>,
-        id: TemplateId,
-        patience: Duration,
-    ) -> Result<Load, Refusal> {
-        let loader = Arc::clone(self);
-        let load = tokio::spawn(async move {
-            timeout(loader.flight_deadline, loader.load_from_store(id, || true)).await
-        });
-        match timeout(patience, load).await {
-            Ok(Ok(Ok(loaded))) => {
-                let loaded = Arc::new(loaded.map_err(load_refusal)?);
-                Ok(Load {
-                    loaded,
-                    waited: None,
-                })
-            }
-            Ok(Err(_panic)) => Err(Refusal::Failed),
-            Ok(Ok(Err(_))) | Err(_) => Err(Refusal::Shed(ShedReason::Deadline)),
-        }
     }
 
     /// Loads a template and fills the caches with it, unless it has changed while the load was under way.
@@ -302,23 +207,14 @@ impl Loader {
         self.metrics.stale_writes_prevented.inc();
         false
     }
-
-    /// Counts a caller's part in a flight, and says how long it waited if the load was another's.
-    fn count_ride(&self, ride: Ride) -> Option<Duration> {
-        if ride.shared() {
-            self.metrics.singleflight_shared.inc();
-        }
-        if ride.role == Role::Leader {
-            return None;
-        }
-        self.metrics
-            .singleflight_wait
-            .observe(ride.waited.as_secs_f64());
-        Some(ride.waited)
-    }
 }
 
 impl Load {
+    /// Whether this caller's own query brought it.
+    pub(super) fn is_own(&self) -> bool {
+        self.waited.is_none() && self.loaded.database.is_some()
+    }
+
     pub(super) fn into_answer(self, asked: Asked) -> Answer {
         let Loaded {
             entry,
@@ -326,7 +222,7 @@ impl Load {
             database,
             waited,
         } = &*self.loaded;
-        let own = self.waited.is_none() && database.is_some();
+        let own = self.is_own();
         Answer {
             entry: entry.clone(),
             now: Moment::now(),
@@ -349,6 +245,7 @@ mod tests {
     use super::*;
     use crate::cache::MemoryCache;
     use crate::service::TemplateService;
+    use crate::singleflight::CallOptions;
     use crate::store::{Change, Condition, StoreOptions};
 
     const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,8 +2,8 @@
 //!
 //! 1. Ask the cache. A hit is the answer.
 //! 2. Only if the cache could not be asked, or could not be filled: the local copy, while its own TTL lasts.
-//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`load`]), and by the other
-//!    replicas if they take turns (see [`fleet`]).
+//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`sharing`]), and by the
+//!    other replicas if they take turns (see [`fleet`]). What a load does stands in [`load`].
 //! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
 //!
 //! What is cached can also be loaded anew before anybody has to wait for it: shortly before its TTL ends
@@ -17,6 +17,7 @@ mod change;
 mod fleet;
 mod load;
 mod outcome;
+mod sharing;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -206,7 +206,10 @@ pub(super) fn migrator(
             false,
         )
     });
-    Migrator::with_migrations(numbered.collect())
+    let mut migrator = Migrator::with_migrations(numbered.collect());
+    // A later release may have been here: what it adds is no harm to this one, which must be able to take its place again.
+    migrator.set_ignore_missing(true);
+    migrator
 }
 
 fn state(id: TemplateId, (name, version, updated_at): Row) -> State {

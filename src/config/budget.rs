@@ -1,0 +1,69 @@
+//! What the time-outs come to together, and settings that contradict each other.
+
+use std::time::Duration;
+
+use super::{Config, Problem};
+
+impl Config {
+    /// The longest that a request can take when every part of it takes as long as it may: the lookup, the wait for
+    /// a slot, the query, and the fill; with leases, one more call that asks for one.
+    fn sum_of_the_parts(&self) -> Duration {
+        self.redis_timeout * self.redis_calls() + self.db_queue_timeout + self.db_timeout
+    }
+
+    fn redis_calls(&self) -> u32 {
+        if self.fleet_lease { 3 } else { 2 }
+    }
+
+    /// The longest that one load can take once it may begin: the wait for a slot, the query, and the fill.
+    pub fn flight_deadline(&self) -> Duration {
+        self.db_queue_timeout + self.db_timeout + self.redis_timeout
+    }
+
+    /// The longest that a load waits for another replica's, with [`Config::fleet_lease`]: as long as that one may last, and
+    /// not so long that no time is left for an own one.
+    pub fn fleet_patience(&self) -> Duration {
+        let left = self.request_timeout.saturating_sub(self.sum_of_the_parts());
+        self.flight_deadline().min(left)
+    }
+
+    /// The longest that a flight can take: its load, and before it what it takes to agree with other replicas.
+    pub fn longest_flight(&self) -> Duration {
+        if self.fleet_lease {
+            self.fleet_patience() + self.redis_timeout + self.flight_deadline()
+        } else {
+            self.flight_deadline()
+        }
+    }
+
+    /// The longest that a load of something older than a change can still be under way, here or in another replica.
+    pub fn longest_load(&self) -> Duration {
+        self.flight_deadline() * 2
+    }
+
+    pub(super) fn contradictions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let sum = self.sum_of_the_parts();
+        if self.request_timeout <= sum {
+            problems.push(Problem {
+                variable: "REQUEST_TIMEOUT",
+                problem: format!(
+                    "must exceed {} times REDIS_TIMEOUT plus DB_QUEUE_TIMEOUT plus DB_TIMEOUT, which is {}",
+                    self.redis_calls(),
+                    humantime::format_duration(sum)
+                ),
+            });
+        }
+        if self.db_delay >= self.db_timeout {
+            problems.push(Problem {
+                variable: "DB_DELAY",
+                problem: format!(
+                    "{} leaves nothing of DB_TIMEOUT ({}) for the query itself",
+                    humantime::format_duration(self.db_delay),
+                    humantime::format_duration(self.db_timeout)
+                ),
+            });
+        }
+        problems
+    }
+}
