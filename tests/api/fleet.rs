@@ -290,6 +290,9 @@ async fn while_redis_is_away_each_loads_for_itself() {
         ("DATABASE_URL", database.as_str()),
         ("REDIS_URL", &cache),
         ("FLEET_LEASE", "true"),
+        ("DB_TIMEOUT", "20s"),
+        ("DB_QUEUE_TIMEOUT", "20s"),
+        ("REQUEST_TIMEOUT", "100s"),
     ];
     let service = Service::start(&settings).await;
     service.until_ready_says(ALL_WELL).await;
@@ -315,7 +318,7 @@ async fn a_lease_that_is_held_for_too_long_is_not_waited_for() {
         ("REDIS_URL", &cache),
         ("FLEET_LEASE", "true"),
         // Leaves 100 ms.
-        ("REQUEST_TIMEOUT", "50100ms"),
+        ("REQUEST_TIMEOUT", "55100ms"),
     ]);
     let settings: Vec<_> = settings.into_iter().collect();
     let service = Service::start(&settings).await;
@@ -339,6 +342,14 @@ async fn delay_of_the_other(database: &str, cache: &str) -> Duration {
     );
     for service in [&one, &other] {
         service.until_ready_says(ALL_WELL).await;
+    }
+    if !cache.contains("deaf") {
+        eventually("both listen", async || {
+            let ask = ["PUBSUB", "NUMSUB", "td:v1:given-back"];
+            let listeners = redis::cli(cache, &ask).await.unwrap();
+            matches!(listeners, Value::Array(all) if all[1] == Value::Int(2))
+        })
+        .await;
     }
     let mut delay = Duration::ZERO;
     let answered = async |service: &Service| {
@@ -409,17 +420,17 @@ async fn a_lease_that_is_another_ones_by_now_is_left_to_it() {
     let mut told = client.get_async_pubsub().await.unwrap();
     told.subscribe("td:v1:given-back").await.unwrap();
     let lock = lock(&fleet.database).await;
-    // No other test has the lease of this one given back.
-    let lease = "td:lease:{td:v1:77}";
-    let (answer, ()) = tokio::join!(fleet.replicas[0].template(77), async {
+    // Other tests share the channel, but not this template, which does not exist.
+    let lease = "td:lease:{td:v1:7777}";
+    let (answer, ()) = tokio::join!(fleet.replicas[0].template(7777), async {
         fleet.until_sum_is("db_queries_in_flight", 1.0).await;
         let take = ["SET", lease, "somebody else"];
         redis::cli(&fleet.cache, &take).await.unwrap();
         release(lock).await;
     });
-    assert_eq!(answer.status, 200);
+    assert_eq!(answer.status, 404);
     let mut told = told.on_message();
-    let of_this_one = async { while told.next().await.unwrap().get_payload_bytes() != b"77" {} };
+    let of_this_one = async { while told.next().await.unwrap().get_payload_bytes() != b"7777" {} };
     timeout(BACKSTOP, of_this_one).await.expect("a push");
     let holder = redis::cli(&fleet.cache, &["GET", lease]).await.unwrap();
     assert_eq!(holder, Value::BulkString(b"somebody else".to_vec()));
