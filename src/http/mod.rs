@@ -4,6 +4,7 @@
 
 mod error;
 mod front;
+mod head_timer;
 mod headers;
 mod in_process;
 mod observe;

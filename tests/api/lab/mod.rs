@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::support::http::{Answer, Client};
 use crate::support::{Service, eventually};
 
+mod browser;
 mod conditions;
 mod figures;
 mod incident;
