@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The one command: makes sure that what the tests need is there, then format, lints, docs, all tests and a soak.
+# The one command: makes sure that what the tests need is there, then format, lints, docs, all tests and two soaks.
 #
 #   ./test.sh          everything
 #   ./test.sh NAME     the tests whose names contain NAME
@@ -62,4 +62,7 @@ say "containers, rules and scripts"
 .ci/containers
 say "soak"
 cargo run --locked --quiet -p chaos -- --for 20s
+say "replicas"
+cargo build --locked --quiet -p stampede -p chaos
+cargo run --locked --quiet -p chaos -- replicas --operations 5000
 say "all is well"

@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::backends::{Backends, Faults};
 use crate::config::{Config, Problems};
-use crate::http::{self, Http};
+use crate::http::{self, Front, Http};
 use crate::lab::{Lab, Watch};
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
@@ -81,7 +81,8 @@ impl App {
         }
         let draining = http.clone();
         let mut deadline = Instant::now();
-        http::serve(listener, http.router(lab.as_ref()), grace, shutdown, || {
+        let front = Front::new(http, lab.as_ref());
+        http::serve(listener, front, grace, shutdown, || {
             info!("draining");
             deadline = Instant::now() + grace;
             draining.drain();

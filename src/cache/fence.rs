@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::Cmd;
+use redis::{Cmd, RedisWrite as _};
 
 use super::entry::{Content, Entry, Moment};
 use super::payload;
@@ -52,7 +52,9 @@ pub(super) fn write(
 /// The command that asks for an entry.
 pub(super) fn read(id: TemplateId) -> Cmd {
     let mut command = Cmd::with_capacity(2, 32);
-    command.arg("GET").arg(key(id));
+    command.arg("GET");
+    // Written where it is sent from: this is what every request comes by.
+    command.write_arg_fmt(format_args!("{PREFIX}{id}"));
     command
 }
 
@@ -65,5 +67,7 @@ pub(super) fn remove(id: TemplateId) -> Cmd {
 
 /// Where an entry is.
 pub(super) fn key(id: TemplateId) -> String {
-    format!("td:v1:{id}")
+    format!("{PREFIX}{id}")
 }
+
+const PREFIX: &str = "td:v1:";

@@ -13,7 +13,7 @@
 use std::io::Write as _;
 use std::str::{self, FromStr};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::entry::{Content, Entry, Moment};
 use crate::template::TemplateId;
@@ -63,7 +63,7 @@ pub(super) fn encode(id: TemplateId, entry: &Entry) -> Vec<u8> {
 }
 
 /// The entry of this template, if these bytes are one.
-pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
+pub(super) fn decode(id: TemplateId, mut payload: Bytes) -> Option<Entry> {
     let rest = payload.strip_prefix(FORMAT)?;
     let (checksum, rest) = rest.split_at_checked(CHECKSUM_DIGITS)?;
     let rest = rest.strip_prefix(b" ")?;
@@ -78,15 +78,21 @@ pub(super) fn decode(id: TemplateId, payload: &Bytes) -> Option<Entry> {
     let mut moment = || number(fields.next()?).map(Moment);
     let (stored_at, expires_at) = (moment()?, moment()?);
     let cost_micros = number(fields.next()?)?;
-    let json = payload.slice(HEAD + line_end + 1..);
-    let content = match (kind, json.is_empty()) {
-        ("t", false) => Content::Template(json),
-        ("a", true) => Content::Absent,
-        ("c", true) => Content::Changed,
+    if named != id || fields.next().is_some() {
+        return None;
+    }
+    let without_bytes = match (kind, rest.len() == line_end + 1) {
+        ("t", false) => None,
+        ("a", true) => Some(Content::Absent),
+        ("c", true) => Some(Content::Changed),
         _ => return None,
     };
-    let ours = named == id && fields.next().is_none();
-    ours.then_some(Entry {
+    let content = without_bytes.unwrap_or_else(|| {
+        // What is left of the same memory, not a part of it that would have to be counted.
+        payload.advance(HEAD + line_end + 1);
+        Content::Template(payload)
+    });
+    Some(Entry {
         version,
         content,
         stored_at,
@@ -129,13 +135,13 @@ mod tests {
         let ttl = Duration::from_secs(5);
         let absent = Entry::new(State::Absent { version: 4 }, Moment(1), ttl, ttl);
         for entry in [entry(), absent, Entry::changed(9, Moment(1), ttl)] {
-            assert_eq!(decode(id(7), &encode(id(7), &entry).into()), Some(entry));
+            assert_eq!(decode(id(7), encode(id(7), &entry).into()), Some(entry));
         }
     }
 
     #[test]
     fn an_entry_of_another_template_is_not_decoded() {
-        assert_eq!(decode(id(8), &encode(id(7), &entry()).into()), None);
+        assert_eq!(decode(id(8), encode(id(7), &entry()).into()), None);
     }
 
     #[test]
@@ -143,7 +149,7 @@ mod tests {
         let payload = encode(id(7), &entry());
         for length in 0..payload.len() {
             assert_eq!(
-                decode(id(7), &Bytes::copy_from_slice(&payload[..length])),
+                decode(id(7), Bytes::copy_from_slice(&payload[..length])),
                 None,
                 "{length} bytes"
             );
@@ -158,7 +164,7 @@ mod tests {
                 let mut altered = payload.clone();
                 altered[position] ^= 1 << bit;
                 assert_eq!(
-                    decode(id(7), &altered.into()),
+                    decode(id(7), altered.into()),
                     None,
                     "bit {bit} of byte {position}"
                 );
@@ -172,7 +178,7 @@ mod tests {
             let checksum = crc32fast::hash(rest.as_bytes());
             Bytes::from(format!("td1 {checksum:08x} {rest}"))
         };
-        assert!(decode(id(7), &sealed("7 0 a 1 2 3\n")).is_some());
+        assert!(decode(id(7), sealed("7 0 a 1 2 3\n")).is_some());
         for line in [
             "07 0 a 1 2 3",
             "7 -0 a 1 2 3",
@@ -181,7 +187,7 @@ mod tests {
             "7 0 a 1 2 3 ",
             "7 0 t 1 2 3",
         ] {
-            assert_eq!(decode(id(7), &sealed(&format!("{line}\n"))), None, "{line}");
+            assert_eq!(decode(id(7), sealed(&format!("{line}\n"))), None, "{line}");
         }
     }
 
@@ -196,7 +202,7 @@ mod tests {
             "\u{0}\u{0}",
         ] {
             assert_eq!(
-                decode(id(7), &Bytes::copy_from_slice(foreign.as_bytes())),
+                decode(id(7), Bytes::copy_from_slice(foreign.as_bytes())),
                 None,
                 "{foreign:?}"
             );

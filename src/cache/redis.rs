@@ -130,7 +130,7 @@ impl RedisCache {
     }
 
     async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment, deadline: Instant) -> Lookup {
-        let Some(entry) = payload::decode(id, &bytes) else {
+        let Some(entry) = payload::decode(id, bytes) else {
             return self.corrupt(id, deadline).await;
         };
         match self.believed(entry, now) {
@@ -155,7 +155,7 @@ impl RedisCache {
         };
         let usable = |bytes: &Bytes| {
             let now = Moment::now();
-            let entry = self.believed(payload::decode(id, bytes)?, now)?;
+            let entry = self.believed(payload::decode(id, bytes.clone())?, now)?;
             (entry.is_usable(now, Duration::ZERO) && accept(&entry)).then_some(entry)
         };
         turns.take(id, usable).await

@@ -2,32 +2,34 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::http::Request;
 use axum::response::Response;
-use hyper::service::Service as _;
-use hyper_util::service::TowerToHyperService;
 
+use super::Http;
 use super::error::HttpError;
+use super::observe::request_id;
+use super::read::Question;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Method, Route, Source};
 use crate::service::Refusal;
 
-/// The service's own routes, asked without a socket. Cheap to clone.
+/// The service's own way to a template, asked without a socket. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct InProcess(TowerToHyperService<Router>);
+pub(crate) struct InProcess(Http);
 
 impl InProcess {
-    pub(super) fn new(router: Router) -> Self {
-        Self(TowerToHyperService::new(router))
+    pub(super) fn new(http: Http) -> Self {
+        Self(http)
     }
 
-    /// The answer to a GET of this path and query; none if that is no address at all.
-    pub(crate) async fn get(&self, address: &str) -> Option<Response> {
-        let request = Request::get(address).body(Body::empty()).ok()?;
-        let Ok(response) = self.0.call(request).await;
-        Some(response)
+    /// The answer to a GET for a template with this query; none if it cannot stand in an address.
+    pub(crate) async fn get_template(&self, query: &str) -> Option<Response> {
+        let address = format!("{}?{query}", Route::TemplateDetails.as_str());
+        let (head, ()) = Request::get(address).body(()).ok()?.into_parts();
+        let (id, question) = (request_id(&head.headers), Question::asked_by(head));
+        let response = self.0.read(Method::Get, id, question).await;
+        Some(response.map(Body::new))
     }
 }
 

@@ -1,11 +1,14 @@
-//! The router and its handlers. What a status code is stands in [`error`], the headers of a template in
-//! [`headers`], what happens to every request in [`observe`], connections in [`server`].
+//! The router and its handlers. Templates are read in [`read`], which [`front`] reaches without the router, and written
+//! in [`write`]. What a status code is stands in [`error`], the headers of a template in [`headers`], what happens to
+//! every request in [`observe`], connections in [`server`].
 
 mod error;
+mod front;
 mod headers;
 mod in_process;
 mod observe;
 mod query;
+mod read;
 mod server;
 mod write;
 
@@ -13,23 +16,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, any, get};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::cache::entry::Content;
 use crate::config::{Config, Secret};
 use crate::lab::Lab;
 use crate::metrics::Metrics;
-use crate::metrics::labels::{ShedReason, Source};
 use crate::service::TemplateService;
 pub(crate) use error::HttpError;
+pub use front::Front;
 pub(crate) use in_process::{InProcess, count as count_in_process};
 use observe::ResponseCount;
 pub use server::{listen, serve};
@@ -68,22 +69,19 @@ impl Http {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Every route, those of the lab included if there is one.
-    pub fn router(&self, lab: Option<&Lab>) -> Router {
+    /// Every route but the one that templates are read by; those of the lab included if there is one.
+    fn router(&self, lab: Option<&Lab>) -> Router {
         let routes = self.routes();
-        let Some(lab) = lab else {
-            return self.dress(routes);
+        let routes = match lab {
+            Some(lab) => routes.merge(lab.routes(InProcess::new(self.clone()))),
+            None => routes,
         };
-        let service = InProcess::new(self.dress(routes.clone()));
-        self.dress(routes.merge(lab.routes(service)))
+        self.dress(routes)
     }
 
     fn routes(&self) -> Router<Self> {
         Router::new()
-            .route(
-                "/template-details",
-                get(template_details).fallback(write::write),
-            )
+            .route("/template-details", any(write::write))
             .route("/metrics", read_only(get(metrics)))
             .route("/healthz", read_only(get(healthz)))
             .route("/readyz", read_only(get(readyz)))
@@ -107,34 +105,6 @@ const READ_ONLY: &str = "GET, HEAD";
 
 fn read_only(route: MethodRouter<Http>) -> MethodRouter<Http> {
     route.fallback(async || HttpError::MethodNotAllowed { allow: READ_ONLY })
-}
-
-async fn template_details(State(http): State<Http>, request: Request) -> Response {
-    let mut count = ResponseCount::new(&http.shared.metrics);
-    let (head, _no_body) = request.into_parts();
-    match answer(&http.shared, &head).await {
-        Ok((source, response)) => {
-            count.came_from(source);
-            response
-        }
-        Err(error) => refuse(&http.shared, error, count),
-    }
-}
-
-async fn answer(shared: &Shared, head: &Parts) -> Result<(Source, Response), HttpError> {
-    let id = query::template_id(head.uri.query())?;
-    let _admitted = shared
-        .admission
-        .try_acquire()
-        .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
-    let answer = shared.service.details(id).await?;
-    match &answer.entry.content {
-        Content::Template(json) => Ok((
-            answer.source,
-            headers::template(id, json, &answer, &head.headers),
-        )),
-        Content::Absent | Content::Changed => Err(HttpError::NoSuchTemplate),
-    }
 }
 
 /// Counts what was not answered as asked, and says why.

@@ -8,17 +8,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
+
+use super::Front;
 
 /// Longest wait for a request's head, and for the next request on a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,14 +59,14 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// learns from an answer that it should send no more, and what it has sent already is not lost.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     grace: Duration,
     shutdown: impl Future<Output = ()>,
     draining: impl FnOnce(),
 ) {
     let server = Server {
         listener,
-        router,
+        front: Arc::new(front),
         room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         complained_at: Mutex::default(),
     };
@@ -90,7 +91,7 @@ pub async fn serve(
 
 struct Server {
     listener: TcpListener,
-    router: Router,
+    front: Arc<Front>,
     room: Arc<Semaphore>,
     complained_at: Mutex<Option<Instant>>,
 }
@@ -108,7 +109,7 @@ impl Server {
             tokio::select! {
                 biased;
                 (stream, place) = self.accept() => {
-                    connections.spawn(serve_connection(stream, place, &self.router, graceful));
+                    connections.spawn(serve_connection(stream, place, Arc::clone(&self.front), graceful));
                 }
                 () = &mut end => return,
                 Some(_ended) = connections.join_next() => {}
@@ -147,7 +148,7 @@ impl Server {
 fn serve_connection(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
-    router: &Router,
+    front: Arc<Front>,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + use<> {
     // Without it, small answers may wait for the peer's acknowledgement. A socket that refuses is closed already.
@@ -159,7 +160,7 @@ fn serve_connection(
         .max_buf_size(MOST_HEAD_BYTES)
         .serve_connection(
             TokioIo::new(stream),
-            TowerToHyperService::new(router.clone()),
+            service_fn(move |request| Arc::clone(&front).answer(request)),
         );
     let connection = graceful.watch(connection);
     async move {

@@ -54,9 +54,11 @@ const LONGEST_BODY: usize = 1024 * 1024;
 
 /// Makes the request and explains its answer; none if the id cannot stand in an address.
 pub(super) async fn explain(service: &InProcess, id: &str) -> Option<Explained> {
-    let address = format!("/template-details?id={id}");
     let began = Instant::now();
-    let (head, body) = service.get(&address).await?.into_parts();
+    let (head, body) = service
+        .get_template(&format!("id={id}"))
+        .await?
+        .into_parts();
     let took = began.elapsed();
     let body = to_bytes(body, LONGEST_BODY).await.unwrap_or_default();
     let header = |name: &str| {
@@ -65,7 +67,7 @@ pub(super) async fn explain(service: &InProcess, id: &str) -> Option<Explained> 
     };
     let members: Vec<_> = list(&head.headers, "cache-status", ';').skip(1).collect();
     Some(Explained {
-        request: format!("GET {address}"),
+        request: format!("GET /template-details?id={id}"),
         status: head.status.as_u16(),
         took_ms: milliseconds(took),
         headers: SHOWN.into_iter().filter_map(header).collect(),

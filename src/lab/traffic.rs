@@ -26,7 +26,5 @@ pub(super) async fn generate(conditions: Arc<Conditions>, service: InProcess) {
 
 async fn request(service: InProcess) {
     // What it says is counted where it is answered.
-    let _ = service
-        .get(&format!("/template-details?id={}", popular()))
-        .await;
+    let _ = service.get_template(&format!("id={}", popular())).await;
 }

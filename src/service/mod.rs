@@ -102,7 +102,8 @@ impl TemplateService {
             }
         }
         let patience = self.request_timeout.saturating_sub(began.elapsed());
-        match self.loader.load(id, now, patience).await {
+        // Boxed, so that what most requests do not need takes no room in each of them.
+        match Box::pin(self.loader.load(id, now, patience)).await {
             Ok(load) => Ok(load.into_answer(asked)),
             Err(refusal) => {
                 let asked = Asked {

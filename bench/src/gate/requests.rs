@@ -1,0 +1,148 @@
+//! What one request takes, through the service as it is in production: its accept loop, router and cache client. The
+//! caller and the scripted Redis have threads of their own, so that only the service is counted.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use stampede::app::App;
+use stampede::config::{Config, LogFormat};
+use stampede::telemetry;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use super::scripted_redis;
+use super::{Allocated, counted, runtime};
+
+const WARM_UP: usize = 100;
+const COUNTED: u32 = 500;
+/// Between two requests, so that the service has gone to sleep.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A router with one route that says hello.
+pub(crate) fn hello() -> io::Result<Allocated> {
+    let runtime = runtime()?;
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    let address = listener.local_addr()?;
+    let router = Router::new().route("/", get(async || "hello"));
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    count(
+        &runtime,
+        address,
+        "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "200",
+    )
+}
+
+/// Templates from Redis.
+pub(crate) fn redis_hit() -> io::Result<Allocated> {
+    let redis = format!("redis://{}", scripted_redis::start()?);
+    template(&[("REDIS_URL", &redis)], "", "stampede; hit; ttl=")
+}
+
+/// "Not modified", after asking Redis.
+pub(crate) fn redis_304() -> io::Result<Allocated> {
+    let redis = format!("redis://{}", scripted_redis::start()?);
+    template(
+        &[("REDIS_URL", &redis)],
+        "if-none-match: \"1-1\"\r\n",
+        "304 ",
+    )
+}
+
+/// Templates from the local copy: nothing listens where Redis should be.
+pub(crate) fn local_hit() -> io::Result<Allocated> {
+    template(&[("REDIS_URL", "redis://127.0.0.1:1")], "", "detail=local")
+}
+
+/// Templates from the cache that stands in for Redis.
+pub(crate) fn embedded_hit() -> io::Result<Allocated> {
+    template(&[], "", "stampede; hit; ttl=")
+}
+
+fn template(
+    settings: &[(&str, &str)],
+    headers: &str,
+    expected: &'static str,
+) -> io::Result<Allocated> {
+    telemetry::start(LogFormat::Text, "error");
+    let mut settings: HashMap<_, _> = settings.iter().copied().collect();
+    settings.insert("CACHE_TTL", "1h");
+    // Under a profiler everything is slow.
+    settings.extend([
+        ("REDIS_TIMEOUT", "2s"),
+        ("REQUEST_TIMEOUT", "1m"),
+        ("DB_TIMEOUT", "10s"),
+    ]);
+    let config = Config::from_variables(|name| settings.get(name).map(|value| (*value).to_owned()));
+    let config = config.map_err(io::Error::other)?;
+    let runtime = runtime()?;
+    let address = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let app = App::build(&config).await.map_err(io::Error::other)?;
+        tokio::spawn(app.serve(listener, std::future::pending()));
+        io::Result::Ok(address)
+    })?;
+    let request =
+        format!("GET /template-details?id=1 HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
+    count(&runtime, address, &request, expected)
+}
+
+fn count(
+    runtime: &Runtime,
+    address: SocketAddr,
+    request: &str,
+    expected: &'static str,
+) -> io::Result<Allocated> {
+    let (warm, is_warm) = oneshot::channel();
+    let (done, is_done) = oneshot::channel();
+    let (begin, may_begin) = mpsc::channel();
+    let request = request.to_owned();
+    let caller = thread::spawn(move || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        for _ in 0..WARM_UP {
+            ask(&mut stream, &request)?;
+        }
+        let _ = warm.send(());
+        let _ = may_begin.recv();
+        let answers = (0..COUNTED).map(|_| ask(&mut stream, &request));
+        let answers: Vec<_> = answers.collect::<io::Result<_>>()?;
+        let _ = done.send(());
+        io::Result::Ok(answers)
+    });
+    let _ = runtime.block_on(is_warm);
+    let measured = counted(
+        runtime,
+        Box::pin(async move {
+            let _ = begin.send(());
+            let _ = is_done.await;
+        }),
+        COUNTED,
+    );
+    let answers = caller
+        .join()
+        .map_err(|_| io::Error::other("the caller panicked"))??;
+    match answers.iter().find(|answer| !answer.contains(expected)) {
+        Some(other) => Err(io::Error::other(format!(
+            "expected {expected}, got {other}"
+        ))),
+        None => Ok(measured),
+    }
+}
+
+fn ask(stream: &mut TcpStream, request: &str) -> io::Result<String> {
+    thread::sleep(PAUSE);
+    stream.write_all(request.as_bytes())?;
+    let mut answer = [0; 4096];
+    // Small enough to come in one piece over the loopback.
+    let length = stream.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
