@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The one command: makes sure that what the tests need is there, then format, lints, docs, all tests and two soaks.
+# The one command: makes sure that what the tests need is there, then format, lints, docs, all tests, a gate on what a
+# request takes, and two soaks.
 #
 #   ./test.sh          everything
 #   ./test.sh NAME     the tests whose names contain NAME
@@ -14,6 +15,7 @@ missing=()
 has_postgres || missing+=(postgresql)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v prometheus >/dev/null || missing+=(prometheus)
+command -v valgrind >/dev/null || missing+=(valgrind)
 command -v chromium >/dev/null || missing+=(chromium)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
 
@@ -34,7 +36,7 @@ if ((${#missing[@]})); then
     say "installing ${missing[*]}"
     install "${missing[@]}"
   else
-    echo "The tests start PostgreSQL, Redis, Prometheus and Chromium from installed binaries. Missing: ${missing[*]}" >&2
+    echo "The tests start PostgreSQL, Redis, Prometheus, Chromium and valgrind from installed binaries. Missing: ${missing[*]}" >&2
     echo "Debian, Ubuntu: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
@@ -58,6 +60,8 @@ say "tests"
 cargo test --locked --workspace
 say "model checkers"
 verify/run
+say "what a request takes"
+bench/gate
 say "containers, rules and scripts"
 .ci/containers
 say "soak"

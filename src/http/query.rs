@@ -13,6 +13,10 @@ pub(super) fn template_id(query: Option<&str>) -> Result<TemplateId, HttpError> 
     if query.len() > LONGEST {
         return Err(HttpError::BadRequest("the query is longer than 256 bytes"));
     }
+    // What nearly everybody sends needs no decoding.
+    if let Some(id) = query.strip_prefix("id=").and_then(TemplateId::parse) {
+        return Ok(id);
+    }
     let mut ids = form_urlencoded::parse(query.as_bytes())
         .filter(|(name, _)| name == "id")
         .map(|(_, id)| id);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -20,10 +20,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::Front;
+use super::head_timer::HeadTimer;
 
 /// Longest wait for a request's head, and for the next request on a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const MOST_HEADERS: usize = 64;
 const MOST_HEAD_BYTES: usize = 16 * 1024;
 
 /// Most connections at once; further ones wait to be accepted.
@@ -153,10 +153,10 @@ fn serve_connection(
 ) -> impl Future<Output = ()> + use<> {
     // Without it, small answers may wait for the peer's acknowledgement. A socket that refuses is closed already.
     let _ = stream.set_nodelay(true);
+    // The most headers are hyper's own limit, 100: to have another costs each request a loop over all places for one.
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(HeadTimer::default())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_headers(MOST_HEADERS)
         .max_buf_size(MOST_HEAD_BYTES)
         .serve_connection(
             TokioIo::new(stream),

@@ -27,9 +27,9 @@ pub(crate) struct Stage {
     pub(crate) many: Option<Process>,
     /// On no Redis: nothing listens where it should be.
     pub(crate) away: Process,
-    pub(crate) postgres: Postgres,
     pub(crate) redis: Redis,
     pub(crate) database_url: String,
+    _postgres: Postgres,
     _nobody: ReservedPort,
 }
 
@@ -55,9 +55,9 @@ impl Stage {
             few: service(&database_url, &small).await?,
             many,
             away: service(&database_url, &closed).await?,
-            postgres,
             redis,
             database_url,
+            _postgres: postgres,
             _nobody: nobody,
         };
         stage.rehearse().await?;

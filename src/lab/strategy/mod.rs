@@ -113,8 +113,8 @@ impl Strategy {
                 [
                     "Whoever misses takes the key's mutex and looks a second time; only the first finds nothing and asks.",
                     "One query per expiry, with nothing but a map of mutexes.",
-                    "Those who waited look again one after the other, each asking the cache; if the load fails, they try \
-                     one after the other; and somebody has to remove the mutexes again.",
+                    "Those who waited look again one after the other; if the load fails, or the cache does not answer, each \
+                     of them loads in turn; and somebody has to remove the mutexes again.",
                 ],
             ),
             Self::Singleflight => (

@@ -1,7 +1,7 @@
 //! [`MutexPerKey`]: whoever misses takes the key's mutex and looks a second time before loading.
 //!
 //! Good at: one query per expiry, from parts that every language has. Bad at: those who waited look again one after the
-//! other, each asking the cache once more; a failed load is tried again by each of them in turn; and the map only grows.
+//! other; if the load failed, or the cache does not answer, each of them loads in turn; and the map only grows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
