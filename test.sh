@@ -68,5 +68,6 @@ say "soak"
 cargo run --locked --quiet -p chaos -- --for 20s
 say "replicas"
 cargo build --locked --quiet -p stampede -p chaos
-cargo run --locked --quiet -p chaos -- replicas --operations 5000
+cargo run --locked --quiet -p chaos -- replicas --operations 3000
+cargo run --locked --quiet -p chaos -- replicas --operations 3000 --with FLEET_LEASE=true --with EARLY_REFRESH=1
 say "all is well"

@@ -105,3 +105,16 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> 
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_caught_with_what_it_says() {
+        let panic = caught(async { panic!("at once") }).await;
+        let panic: Box<dyn Any + Send> = panic.map(|()| ()).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"at once"));
+        assert_eq!(caught(async { 1 }).await.ok(), Some(1));
+    }
+}

@@ -52,7 +52,7 @@ use self::caller::{CALLERS, Caller, HOT, Scene};
 use self::clock::Clock;
 use self::fleet::Fleet;
 use self::judge::Judge;
-use self::operation::Operation;
+use self::operation::{Operation, What};
 use self::saboteur::Saboteur;
 use self::verdict::Verdict;
 use crate::history::History;
@@ -131,6 +131,11 @@ async fn perform(scene: &Arc<Scene>, history: &Arc<History>, life: Duration) -> 
     for replica in 0..scene.fleet.replicas.len() {
         for id in 1..=HOT {
             last.read(replica, id).await;
+        }
+    }
+    for operation in &mut last.journal {
+        if operation.what == What::Refused {
+            operation.what = What::Wrong("refused although all was well again".into());
         }
     }
     journal.append(&mut last.journal);

@@ -63,13 +63,19 @@ fn median(answers: &[(u16, Duration)], status: u16) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overload_costs_nothing_of_what_can_be_served_and_is_forgotten_when_it_ends() {
     let service = Service::start(&SETTINGS).await;
-    for times in [2, 4] {
+    let mut at_its_best = 0.0;
+    for times in [1, 2, 4] {
         let (before, began) = (service.scrape().await, Instant::now());
         let answers = besiege(&service, times * FITTING, Duration::from_secs(3)).await;
         let (grown, seconds) = (
             &service.scrape().await - &before,
             began.elapsed().as_secs_f64(),
         );
+        let busy = grown.value("db_query_duration_seconds_sum") / (SLOTS * seconds);
+        if times == 1 {
+            at_its_best = busy;
+            continue;
+        }
         assert!(
             answers
                 .iter()
@@ -82,10 +88,9 @@ async fn an_overload_costs_nothing_of_what_can_be_served_and_is_forgotten_when_i
             grown.value("db_hits_total") + hits,
             "no query was made in vain"
         );
-        let busy = grown.value("db_query_duration_seconds_sum") / (SLOTS * seconds);
         assert!(
-            busy >= 0.9,
-            "the slots were at work {busy} of the time at {times} times"
+            busy >= 0.8 * at_its_best,
+            "the slots were at work {busy} of the time at {times} times what fits, {at_its_best} at just that"
         );
         // Those who cannot be served are told at once; those who can have waited for a slot.
         let (refused, served) = (median(&answers, 503), median(&answers, 200));
