@@ -30,7 +30,9 @@ pub(crate) async fn measure(
         for turn in &turns {
             eprint!("\rround {round} of {}: {:24}", options.rounds, turn.name);
             let before = turn.process.processor_time()?;
-            let answered = turn.load.run(options.load).await?;
+            let answered = turn.load.run(options.load).await;
+            let answered =
+                answered.map_err(|error| io::Error::other(format!("{}: {error}", turn.name)))?;
             let spent = turn.process.processor_time()? - before;
             let micros = spent.as_secs_f64() * 1e6 / answered.requests;
             measures.add(&format!("{} cpu", turn.name), micros);
