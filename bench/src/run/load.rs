@@ -7,7 +7,7 @@ use crate::measures::Measures;
 use crate::options::{Case, Options};
 use crate::process::Process;
 use crate::stage::{FEW, MANY, Stage, TEMPLATE};
-use crate::wrk::Load;
+use crate::wrk::{Answered, Load};
 
 /// One of the things that take turns.
 struct Turn<'a> {
@@ -24,15 +24,13 @@ pub(crate) async fn measure(
 ) -> io::Result<()> {
     let turns = turns(stage, options);
     for turn in &turns {
-        turn.load.run(Duration::from_millis(300)).await?;
+        run(turn, Duration::from_millis(300)).await?;
     }
     for round in 1..=options.rounds {
         for turn in &turns {
             eprint!("\rround {round} of {}: {:24}", options.rounds, turn.name);
             let before = turn.process.processor_time()?;
-            let answered = turn.load.run(options.load).await;
-            let answered =
-                answered.map_err(|error| io::Error::other(format!("{}: {error}", turn.name)))?;
+            let answered = run(turn, options.load).await?;
             let spent = turn.process.processor_time()? - before;
             let micros = spent.as_secs_f64() * 1e6 / answered.requests;
             measures.add(&format!("{} cpu", turn.name), micros);
@@ -42,6 +40,11 @@ pub(crate) async fn measure(
     }
     eprintln!("\r{:40}", "");
     Ok(())
+}
+
+async fn run(turn: &Turn<'_>, duration: Duration) -> io::Result<Answered> {
+    let answered = turn.load.run(duration).await;
+    answered.map_err(|error| io::Error::other(format!("{}: {error}", turn.name)))
 }
 
 fn turns<'a>(stage: &'a Stage, options: &Options) -> Vec<Turn<'a>> {
