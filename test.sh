@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one command: makes sure that what the tests need is there, then format, lints, docs, all tests, a gate on what a
-# request takes, and a soak.
+# request takes, and two soaks.
 #
 #   ./test.sh          everything
 #   ./test.sh NAME     the tests whose names contain NAME
@@ -16,6 +16,8 @@ has_postgres || missing+=(postgresql)
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v prometheus >/dev/null || missing+=(prometheus)
 command -v valgrind >/dev/null || missing+=(valgrind)
+command -v chromium >/dev/null || missing+=(chromium)
+command -v chromedriver >/dev/null || missing+=(chromium-driver)
 
 # Installs without starting anything: the tests start their own servers.
 install() {
@@ -34,7 +36,7 @@ if ((${#missing[@]})); then
     say "installing ${missing[*]}"
     install "${missing[@]}"
   else
-    echo "The tests start PostgreSQL, Redis, Prometheus and valgrind from installed binaries. Missing: ${missing[*]}" >&2
+    echo "The tests start PostgreSQL, Redis, Prometheus, Chromium and valgrind from installed binaries. Missing: ${missing[*]}" >&2
     echo "Debian, Ubuntu: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
     exit 1
   fi
@@ -64,4 +66,7 @@ say "containers, rules and scripts"
 .ci/containers
 say "soak"
 cargo run --locked --quiet -p chaos -- --for 20s
+say "replicas"
+cargo build --locked --quiet -p stampede -p chaos
+cargo run --locked --quiet -p chaos -- replicas --operations 5000
 say "all is well"

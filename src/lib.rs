@@ -10,14 +10,18 @@
 //! - [`store`] asks PostgreSQL or SQLite, within a fixed number of slots;
 //! - [`template`] is what it is all about.
 //!
-//! Around them: [`config`] reads the settings, [`app`] wires the parts and runs them, [`metrics`] counts,
+//! Around them: [`config`] reads the settings, [`backends`] and [`app`] wire the parts and run them, [`metrics`] counts,
 //! [`telemetry`] logs, [`signals`] ends it, [`healthcheck`] asks from outside.
+//! [`lab`] makes a stampede, and [`fault`]s, for a person to see what comes of them.
 
 pub mod app;
+pub mod backends;
 pub mod cache;
 pub mod config;
+pub mod fault;
 pub mod healthcheck;
 pub mod http;
+pub mod lab;
 pub mod local;
 pub mod metrics;
 pub mod service;

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use stampede::app::{App, StartError};
-use stampede::config::{self, Command, Config, Problems};
+use stampede::config::{self, Command, Config, LabCommand, Problems};
 use stampede::signals::Signals;
-use stampede::{healthcheck, http, telemetry};
+use stampede::{healthcheck, http, lab, telemetry};
 use tracing::error;
 
 const WRONG_SETTING: u8 = 2;
@@ -18,10 +18,8 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Command::Healthcheck(_)) => ExitCode::FAILURE,
-        Ok(Command::Print(text)) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        },
+        Ok(Command::Lab(config, command)) => show_lab(&config, &command),
+        Ok(Command::Print(text)) => print(&text, true),
         Err(problems) => refuse(&problems),
     }
 }
@@ -46,6 +44,24 @@ async fn start(config: &Config) -> Result<(), StartError> {
     let app = App::build(config).await?;
     app.serve(listener, signals.shutdown()).await?;
     Ok(())
+}
+
+#[tokio::main]
+async fn show_lab(config: &Config, command: &LabCommand) -> ExitCode {
+    match lab::show(config, command).await {
+        Ok(shown) => print(&shown.text, shown.ok),
+        Err(complaint) => {
+            eprintln!("stampede: {complaint}");
+            ExitCode::from(WRONG_SETTING)
+        }
+    }
+}
+
+fn print(text: &str, ok: bool) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) if ok => ExitCode::SUCCESS,
+        Ok(()) | Err(_) => ExitCode::FAILURE,
+    }
 }
 
 fn refuse(problems: &Problems) -> ExitCode {

@@ -132,7 +132,7 @@ impl Judge {
 }
 
 /// Where an answer came from, by what it says of itself.
-fn source(outcome: &Result<Answer, String>) -> &'static str {
+pub(crate) fn source(outcome: &Result<Answer, String>) -> &'static str {
     let Ok(answer) = outcome else { return "none" };
     let cache_status = answer.header("cache-status").unwrap_or_default();
     let says = |word| cache_status.contains(word);

@@ -5,6 +5,8 @@
 //! ```text
 //! cargo run --release -p chaos -- --seed 7 --for 60s --rate 300
 //! ```
+//!
+//! What several processes promise together is checked in another kind of run: see [`replicas`].
 
 #![expect(
     clippy::print_stdout,
@@ -18,6 +20,7 @@ mod judge;
 mod ledger;
 mod options;
 mod popularity;
+mod replicas;
 mod report;
 mod saboteur;
 mod schedule;
@@ -47,7 +50,8 @@ use tokio::time::sleep;
 use crate::history::History;
 use crate::judge::Judge;
 use crate::ledger::Ledger;
-use crate::options::Options;
+use crate::options::{Options, Run};
+use crate::replicas::ReplicasOptions;
 use crate::report::Report;
 use crate::saboteur::Saboteur;
 use crate::schedule::Schedule;
@@ -62,7 +66,22 @@ const WARM_UP: Duration = Duration::from_secs(3);
 const LULL: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let options = Options::from_command_line();
+    match Options::from_command_line() {
+        Run::Soak(options) => soak(options),
+        Run::Replicas(options) => check_replicas(&options),
+    }
+}
+
+fn check_replicas(options: &ReplicasOptions) -> ExitCode {
+    let violations = runtime().block_on(replicas::run(options));
+    if violations == 0 {
+        return ExitCode::SUCCESS;
+    }
+    println!("{violations} violations; again with: {}", options.line());
+    ExitCode::FAILURE
+}
+
+fn soak(options: Options) -> ExitCode {
     println!(
         "chaos: seed {}, {} of faults",
         options.seed,

@@ -4,9 +4,19 @@ use std::time::Duration;
 
 use clap::{Arg, Command, value_parser};
 
+use crate::replicas::ReplicasOptions;
+
 /// Its first 20 seconds, which every run of the tests ends with, bring eight spells of many kinds: Redis
 /// swallowed, slow, full, frozen and full of garbage, and both servers restarted at once.
 const SEED: &str = "2097";
+
+/// What is to be run.
+pub(crate) enum Run {
+    /// One process, while everything breaks.
+    Soak(Options),
+    /// Several processes.
+    Replicas(ReplicasOptions),
+}
 
 /// What to do, for how long, how hard.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +31,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Reads the command line; ends the process if it makes no sense, or asks for help.
-    pub(crate) fn from_command_line() -> Self {
+    pub(crate) fn from_command_line() -> Run {
         let matches = Command::new("chaos")
             .about("Checks every answer while everything breaks")
             .arg(
@@ -30,13 +40,18 @@ impl Options {
             )
             .arg(option("for", "TIME", "60s", "how long faults come and go").value_parser(length))
             .arg(option("rate", "R", "300", "requests per second").value_parser(rate))
+            .subcommand(ReplicasOptions::command())
+            .args_conflicts_with_subcommands(true)
             .get_matches();
+        if let Some(("replicas", matches)) = matches.subcommand() {
+            return Run::Replicas(ReplicasOptions::read(matches));
+        }
         let missing = "it has a default";
-        Self {
+        Run::Soak(Self {
             seed: *matches.get_one("seed").expect(missing),
             length: *matches.get_one("for").expect(missing),
             rate: *matches.get_one("rate").expect(missing),
-        }
+        })
     }
 }
 

@@ -11,7 +11,8 @@ use crate::tally::{Counts, Latencies, Tally};
 use crate::watch::Level;
 
 const PERIOD: Duration = Duration::from_secs(5);
-const WIDTH: usize = 80;
+/// The columns that a report is wide.
+pub(crate) const WIDTH: usize = 80;
 
 /// Shows a line every few seconds until it is dropped.
 pub(crate) async fn progress(tally: &Tally, history: &History) {
@@ -113,7 +114,7 @@ impl Report<'_> {
 }
 
 /// Shows one row, wrapped.
-fn row(name: &str, text: &str) {
+pub(crate) fn row(name: &str, text: &str) {
     const INDENT: usize = 13;
     let mut line = format!("{name:<INDENT$}");
     for word in text.split(' ') {
@@ -127,7 +128,8 @@ fn row(name: &str, text: &str) {
     println!("{}", line.trim_end());
 }
 
-fn tallied(names: &[String]) -> String {
+/// How often each name is there.
+pub(crate) fn tallied(names: &[String]) -> String {
     let mut counts = BTreeMap::<_, u32>::new();
     names
         .iter()
@@ -139,7 +141,8 @@ fn tallied(names: &[String]) -> String {
     words.join(", ")
 }
 
-fn latency(latencies: &Latencies) -> String {
+/// The quantiles.
+pub(crate) fn latency(latencies: &Latencies) -> String {
     let [half, most, nearly_all, all] = [0.5, 0.99, 0.999, 1.0].map(|share| {
         let milliseconds = latencies.quantile(share).as_secs_f64() * 1e3;
         format!("{milliseconds:.1}")

@@ -101,20 +101,22 @@ impl Schedule {
 }
 
 /// Faults in random order, each once before any comes again.
-struct Deck<T: 'static> {
+pub(crate) struct Deck<T: 'static> {
     all: &'static [T],
     left: Vec<T>,
 }
 
 impl<T: Copy> Deck<T> {
-    fn new(all: &'static [T]) -> Self {
+    /// All of them in the deck.
+    pub(crate) fn new(all: &'static [T]) -> Self {
         Self {
             all,
             left: Vec::new(),
         }
     }
 
-    fn draw(&mut self, random: &mut Rng) -> T {
+    /// The next one.
+    pub(crate) fn draw(&mut self, random: &mut Rng) -> T {
         if self.left.is_empty() {
             self.left.extend_from_slice(self.all);
         }
@@ -122,7 +124,8 @@ impl<T: Copy> Deck<T> {
     }
 }
 
-fn milliseconds(random: &mut Rng, range: std::ops::Range<u64>) -> Duration {
+/// A random time of so many milliseconds.
+pub(crate) fn milliseconds(random: &mut Rng, range: std::ops::Range<u64>) -> Duration {
     Duration::from_millis(random.u64(range))
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn keep(shared: Arc<Shared>, server: Server) {
     let mut pause = Pause::default();
     let mut away = false;
     loop {
-        let installed = match prove(&server, shared.timeout).await {
+        let installed = match dial(&shared, &server).await {
             Ok(line) => shared.install(line).await,
             Err(reason) => Err(reason),
         };
@@ -48,6 +48,15 @@ pub(super) async fn keep(shared: Arc<Shared>, server: Server) {
     }
 }
 
+/// As [`prove`], unless the lab is in the way.
+async fn dial(shared: &Shared, server: &Server) -> Result<Line, &'static str> {
+    match timeout(server.longest_dial(), shared.faults.pass()).await {
+        Ok(Ok(())) => prove(server, shared.timeout).await,
+        Ok(Err(_)) => Err("no connection"),
+        Err(_) => Err("no connection in time"),
+    }
+}
+
 /// A line that has just proved itself in time, or why there is none. The reason never holds an address.
 async fn prove(server: &Server, patience: Duration) -> Result<Line, &'static str> {
     let mut line = match timeout(server.longest_dial(), server.dial()).await {
@@ -64,7 +73,7 @@ async fn prove(server: &Server, patience: Duration) -> Result<Line, &'static str
 /// Pauses between dials: growing, so that a flapping server is left in peace, jittered, so that replicas spread, and
 /// short enough that the first hit comes within a second of the server's return.
 #[derive(Default)]
-struct Pause {
+pub(super) struct Pause {
     attempts: u32,
 }
 
@@ -72,7 +81,7 @@ impl Pause {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_millis(700);
 
-    fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         let full = Self::FIRST
             .saturating_mul(1 << self.attempts.min(8))
             .min(Self::LONGEST);

@@ -17,6 +17,7 @@ pub mod shelf;
 mod silence;
 mod slot;
 mod turns;
+mod wire;
 
 use entry::{Content, Entry, Moment};
 pub use lease::{Lease, Turn};
@@ -63,7 +64,7 @@ impl TemplateCache {
     pub async fn lookup(&self, id: TemplateId, now: Moment, metrics: &Metrics) -> Lookup {
         let lookup = match self {
             Self::Redis(cache) => cache.lookup(id, now).await,
-            Self::Memory(cache) => cache.lookup(id, now),
+            Self::Memory(cache) => cache.lookup(id, now).await,
         };
         match lookup {
             Lookup::Hit(_) => metrics.cache_hits.inc(),
@@ -86,7 +87,7 @@ impl TemplateCache {
     pub async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self {
             Self::Redis(cache) => cache.store(id, entry).await,
-            Self::Memory(cache) => cache.store(id, entry),
+            Self::Memory(cache) => cache.fill(id, entry).await,
         }
     }
 
@@ -138,7 +139,7 @@ impl TemplateCache {
     pub fn is_up(&self) -> bool {
         match self {
             Self::Redis(cache) => cache.is_up(),
-            Self::Memory(_) => true,
+            Self::Memory(cache) => cache.is_up(),
         }
     }
 }

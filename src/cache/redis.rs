@@ -14,6 +14,7 @@ use super::server::Server;
 use super::slot::{Failure, Slot};
 use super::turns::Turns;
 use super::{Lookup, Stored, Turn, fence, payload};
+use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
 use crate::template::TemplateId;
@@ -26,6 +27,7 @@ pub struct RedisOptions {
     longest_ttl: Duration,
     overtime: Duration,
     longest_load: Duration,
+    faults: Switch,
     lease_patience: Option<Duration>,
 }
 
@@ -46,8 +48,14 @@ impl RedisOptions {
             longest_ttl,
             overtime,
             longest_load,
+            faults: Switch::default(),
             lease_patience: None,
         })
+    }
+
+    /// The same, with what can make it fail.
+    pub fn with_faults(self, faults: Switch) -> Self {
+        Self { faults, ..self }
     }
 
     /// Replicas take turns to load: each waits for another one's load, at most this long.
@@ -80,9 +88,11 @@ impl RedisCache {
             longest_ttl,
             overtime,
             longest_load,
+            faults,
             lease_patience,
         } = options;
-        let slot = Arc::new(Slot::open(server.clone(), timeout, Arc::clone(&metrics)).await);
+        let slot = Slot::open(server.clone(), timeout, faults, Arc::clone(&metrics)).await;
+        let slot = Arc::new(slot);
         let turns = lease_patience.map(|patience| {
             Turns::listen(server, Arc::clone(&slot), patience, Arc::clone(&metrics))
         });
@@ -239,7 +249,7 @@ impl RedisCache {
 }
 
 impl Failure {
-    fn reason(&self) -> Reason {
+    pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Timeout => Reason::Timeout,
             Self::Unavailable => Reason::Unavailable,

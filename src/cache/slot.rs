@@ -26,6 +26,7 @@ use super::keeper::keep;
 use super::line::{Line, Meaning, reason};
 use super::server::Server;
 use super::silence::Silence;
+use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Origin;
 use crate::template::TemplateId;
@@ -50,6 +51,7 @@ pub(super) struct Slot {
 pub(super) struct Shared {
     installed: ArcSwapOption<Connection>,
     pub(super) timeout: Duration,
+    pub(super) faults: Switch,
     emptied: Notify,
     pub(super) tried: Notify,
     debts: Debts,
@@ -65,10 +67,16 @@ struct Connection {
 
 impl Slot {
     /// Starts to dial, and waits for the first attempt to end, well or not.
-    pub(super) async fn open(server: Server, timeout: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(super) async fn open(
+        server: Server,
+        timeout: Duration,
+        faults: Switch,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let shared = Arc::new(Shared {
             installed: ArcSwapOption::empty(),
             timeout,
+            faults,
             emptied: Notify::new(),
             tried: Notify::new(),
             debts: Debts::default(),
@@ -150,6 +158,11 @@ impl Shared {
         reply: impl Future<Output = RedisResult<T>>,
     ) -> Result<T, Failure> {
         let began = Instant::now();
+        let reply = async {
+            let sent = self.faults.pass().await;
+            sent.map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
+            reply.await
+        };
         match timeout(self.timeout, reply).await {
             Ok(Ok(value)) => {
                 connection.silence.broken();

@@ -4,6 +4,7 @@
 //! text comes from in [`sources`]. What the settings mean to each other is checked here.
 
 mod address;
+mod lab;
 mod settings;
 mod sources;
 mod values;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use address::Address;
+pub use lab::LabCommand;
 pub use settings::{SETTINGS, Setting};
 pub use sources::{Command, command};
 pub use values::Secret;
@@ -69,6 +71,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Whether the lab is served.
     pub lab: bool,
+    /// Names under which the lab answers besides this machine's own.
+    pub lab_hosts: Vec<String>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// `RUST_LOG`: which log lines are written.
@@ -174,6 +178,7 @@ impl Config {
                     &[("auto", None), ("true", Some(true)), ("false", Some(false))],
                 )
                 .unwrap_or(embedded),
+            lab_hosts: read.names("LAB_HOSTS"),
             log_format: read.one_of(
                 "LOG_FORMAT",
                 &[("text", LogFormat::Text), ("json", LogFormat::Json)],

@@ -175,6 +175,12 @@ pub const SETTINGS: &[Setting] = &[
         "true, false, or auto = only when database and cache are both embedded",
     ),
     plain(
+        "LAB_HOSTS",
+        "none",
+        "lab.example,192.0.2.7",
+        "names under which the lab answers besides this machine's own, separated by commas",
+    ),
+    plain(
         "LOG_FORMAT",
         "text",
         "json",

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, Command as Cli};
 
+use super::lab::{self, LabCommand};
 use super::settings::{SETTINGS, Setting, Shown};
 use super::values::Secret;
 use super::{Config, Problem, Problems};
@@ -17,6 +18,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Ask the service at these settings' address whether it lives.
     Healthcheck(Box<Config>),
+    /// Show the lab in the terminal, with these settings.
+    Lab(Box<Config>, LabCommand),
     /// Print this text (every setting, as it is) and end.
     Print(String),
 }
@@ -45,8 +48,9 @@ pub(super) fn command_from(
         .collect();
     let sources = Sources { flags, environment };
     Ok(
-        Config::read(&sources).map(|config| match matches.subcommand_name() {
-            Some("healthcheck") => Command::Healthcheck(Box::new(config)),
+        Config::read(&sources).map(|config| match matches.subcommand() {
+            Some(("healthcheck", _)) => Command::Healthcheck(Box::new(config)),
+            Some(("lab", lab)) => Command::Lab(Box::new(config), LabCommand::of(lab)),
             _ if matches.get_flag(PRINT_CONFIG) => Command::Print(sources.print()),
             _ => Command::Serve(Box::new(config)),
         }),
@@ -80,6 +84,7 @@ fn cli() -> Cli {
                 .help("Print every setting as it is, secrets left out, and end"),
         )
         .args(settings)
+        .subcommand(lab::cli())
         .subcommand(Cli::new("healthcheck").about("Ask the service at HTTP_ADDR whether it lives: exit 0 or 1"))
 }
 

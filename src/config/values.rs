@@ -163,6 +163,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Names separated by commas; none if nothing is said.
+    pub(super) fn names(&mut self, variable: &'static str) -> Vec<String> {
+        let text = self.sources.text(variable, &mut self.problems);
+        let text = text.unwrap_or_default();
+        let names = text.split(',').map(str::trim);
+        names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
     pub(super) fn one_of<T: Copy>(&mut self, variable: &'static str, choices: &[(&str, T)]) -> T {
         let text = self.text(variable, setting(variable).default);
         match choices.iter().find(|(name, _)| *name == text) {

@@ -18,7 +18,7 @@ use crate::service::{ChangeRefusal, Refusal};
 
 /// Why a request is not answered as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HttpError {
+pub(crate) enum HttpError {
     /// The request is wrong, and this is how.
     BadRequest(&'static str),
     /// There is nothing at this path.
@@ -27,9 +27,13 @@ pub(super) enum HttpError {
     NoSuchTemplate,
     /// The path exists, the method does not.
     MethodNotAllowed {
-        /// Whether it can be written to.
-        writes: bool,
+        /// Which ones do, as the header `Allow` lists them.
+        allow: &'static str,
     },
+    /// Whoever asks may not, for this reason.
+    Forbidden(&'static str),
+    /// Something of which there is one at a time is under way.
+    Busy,
     /// The writer has not shown the right token.
     Unauthorized,
     /// The template is not in the state that the writer expects.
@@ -67,6 +71,11 @@ impl From<ChangeRefusal> for HttpError {
 }
 
 impl HttpError {
+    /// The status that says so.
+    pub(super) fn status(self) -> StatusCode {
+        self.problem().status
+    }
+
     fn problem(self) -> Problem {
         let (status, kind, title, detail) = match self {
             Self::BadRequest(detail) => (
@@ -92,6 +101,13 @@ impl HttpError {
                 "method-not-allowed",
                 "Method not allowed",
                 "this address answers to the methods in Allow",
+            ),
+            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail),
+            Self::Busy => (
+                StatusCode::CONFLICT,
+                "busy",
+                "Busy",
+                "a run is under way; stop it or wait for its end",
             ),
             Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,
@@ -152,6 +168,8 @@ impl HttpError {
             Self::BadRequest(_)
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::Forbidden(_)
+            | Self::Busy
             | Self::Unauthorized
             | Self::ConditionFailed
             | Self::TooLarge
@@ -222,11 +240,8 @@ impl IntoResponse for HttpError {
             headers.insert(RETRY_AFTER, retry_after());
         }
         match self {
-            Self::MethodNotAllowed { writes: false } => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            }
-            Self::MethodNotAllowed { writes: true } => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, PUT, DELETE"));
+            Self::MethodNotAllowed { allow } => {
+                headers.insert(ALLOW, HeaderValue::from_static(allow));
             }
             Self::Unauthorized => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

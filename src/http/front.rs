@@ -22,10 +22,11 @@ use super::error::HttpError;
 use super::observe::{Observed, request_id};
 use super::read::Question;
 use super::{Http, error, read};
+use crate::lab::Lab;
 use crate::metrics::labels::{Method, Route};
 
 /// Bytes that were there already, or whatever the router made.
-type AnswerBody = Either<Full<Bytes>, Body>;
+pub(super) type AnswerBody = Either<Full<Bytes>, Body>;
 
 /// The whole service, as a connection sees it.
 pub struct Front {
@@ -35,8 +36,8 @@ pub struct Front {
 
 impl Front {
     /// All that this service answers to.
-    pub fn new(http: Http) -> Self {
-        let routed = TowerToHyperService::new(http.clone().router());
+    pub fn new(http: Http, lab: Option<&Lab>) -> Self {
+        let routed = TowerToHyperService::new(http.router(lab));
         Self { http, routed }
     }
 
@@ -57,19 +58,22 @@ impl Front {
         };
         async move {
             match way {
-                Way::Short(id, question) => Ok(self.read(method, id, question).await),
+                Way::Short(id, question) => Ok(self.http.read(method, id, question).await),
                 Way::Routed(response) => Ok(response.await?.map(Either::Right)),
             }
         }
     }
+}
 
-    async fn read(
+impl Http {
+    /// Reads a template, counted and with the request's id on its answer.
+    pub(super) async fn read(
         &self,
         method: Method,
         id: HeaderValue,
         question: Result<Question, HttpError>,
     ) -> Response<AnswerBody> {
-        let shared = &self.http.shared;
+        let shared = &self.shared;
         let mut observed = Observed::begin(&shared.metrics, Route::TemplateDetails, method);
         match caught(read::read(shared, question)).await {
             Ok(Ok(template)) => observed.answered(id, template).map(Either::Left),

@@ -6,6 +6,7 @@ mod error;
 mod front;
 mod head_timer;
 mod headers;
+mod in_process;
 mod observe;
 mod query;
 mod read;
@@ -20,16 +21,18 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Config, Secret};
+use crate::lab::Lab;
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
-use error::HttpError;
+pub(crate) use error::HttpError;
 pub use front::Front;
+pub(crate) use in_process::{InProcess, count as count_in_process};
 use observe::ResponseCount;
 pub use server::{listen, serve};
 
@@ -45,7 +48,6 @@ struct Shared {
     admission: Semaphore,
     draining: AtomicBool,
     admin_token: Option<Secret>,
-    lab: bool,
 }
 
 impl Http {
@@ -57,7 +59,6 @@ impl Http {
             admission: Semaphore::new(config.max_in_flight),
             draining: AtomicBool::new(false),
             admin_token: config.admin_token.clone(),
-            lab: config.lab,
         };
         Self {
             shared: Arc::new(shared),
@@ -69,34 +70,42 @@ impl Http {
         self.shared.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there is a page to look at.
-    pub fn has_page(&self) -> bool {
-        self.shared.lab
+    /// Every route but the one that templates are read by; those of the lab included if there is one.
+    fn router(&self, lab: Option<&Lab>) -> Router {
+        let routes = self.routes();
+        let routes = match lab {
+            Some(lab) => routes.merge(lab.routes(InProcess::new(self.clone()))),
+            None => routes,
+        };
+        self.dress(routes)
     }
 
-    /// Every route but the one that templates are read by.
-    fn router(self) -> Router {
-        let mut router = Router::new()
+    fn routes(&self) -> Router<Self> {
+        Router::new()
             .route("/template-details", any(write::write))
             .route("/metrics", read_only(get(metrics)))
             .route("/healthz", read_only(get(healthz)))
-            .route("/readyz", read_only(get(readyz)));
-        if self.shared.lab {
-            router = router.route("/", read_only(get(page)));
-        }
-        router
+            .route("/readyz", read_only(get(readyz)))
+    }
+
+    /// What goes for every request, whatever its route.
+    fn dress(&self, routes: Router<Self>) -> Router {
+        routes
             .fallback(async || HttpError::NotFound)
             .layer(CatchPanicLayer::custom(error::after_panic))
             .layer(middleware::from_fn_with_state(
                 self.clone(),
                 observe::observe,
             ))
-            .with_state(self)
+            .with_state(self.clone())
     }
 }
 
+/// What an address that nothing can be written to answers to.
+const READ_ONLY: &str = "GET, HEAD";
+
 fn read_only(route: MethodRouter<Http>) -> MethodRouter<Http> {
-    route.fallback(async || HttpError::MethodNotAllowed { writes: false })
+    route.fallback(async || HttpError::MethodNotAllowed { allow: READ_ONLY })
 }
 
 /// Counts what was not answered as asked, and says why.
@@ -130,8 +139,4 @@ async fn readyz(State(http): State<Http>) -> Result<String, HttpError> {
         word(service.database_is_up()),
         word(service.cache_is_up())
     ))
-}
-
-async fn page() -> Html<&'static str> {
-    Html(include_str!("../../assets/index.html"))
 }

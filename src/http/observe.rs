@@ -24,10 +24,13 @@ pub(super) async fn observe(State(http): State<Http>, request: Request, next: Ne
         .extensions()
         .get::<MatchedPath>()
         .map(MatchedPath::as_str);
-    let route = Route::ALL
-        .iter()
-        .copied()
-        .find(|route| Some(route.as_str()) == path);
+    let route = match path {
+        Some(path) if path.starts_with("/lab") => Some(Route::Lab),
+        path => Route::ALL
+            .iter()
+            .copied()
+            .find(|route| Some(route.as_str()) == path),
+    };
     let route = route.unwrap_or(Route::Unmatched);
     let method = Method::named(request.method().as_str());
     let id = request_id(request.headers());

@@ -57,11 +57,15 @@ async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, H
         return Err(if writes {
             HttpError::NotFound
         } else {
-            HttpError::MethodNotAllowed { writes: false }
+            HttpError::MethodNotAllowed {
+                allow: super::READ_ONLY,
+            }
         });
     };
     if !writes {
-        return Err(HttpError::MethodNotAllowed { writes: true });
+        return Err(HttpError::MethodNotAllowed {
+            allow: "GET, HEAD, PUT, DELETE",
+        });
     }
     authorize(token.expose(), &head.headers)?;
     let id = query::template_id(head.uri.query())?;

@@ -54,6 +54,11 @@ impl HttpMetrics {
         }
     }
 
+    /// The durations of a route under a method.
+    pub(super) fn durations(&self, route: Route, method: Method) -> &Histogram {
+        &self.endpoints[(route, method).index()].duration
+    }
+
     /// Counts one request, once it has its answer.
     pub fn observe(&self, route: Route, method: Method, status: u16, seconds: f64) {
         let endpoint = &self.endpoints[(route, method).index()];
@@ -78,6 +83,9 @@ fn possible_statuses(route: Route, method: Method) -> &'static [u16] {
         }
         (Route::TemplateDetails, Method::Put) => &[200, 400, 401, 404, 412, 413, HUNG_UP, 500, 503],
         (Route::TemplateDetails, Method::Delete) => &[204, 400, 401, 404, 412, HUNG_UP, 500, 503],
+        (Route::Lab, Method::Get | Method::Head) => &[200, 403, 404, HUNG_UP],
+        (Route::Lab, Method::Post) => &[200, 202, 400, 403, 409, HUNG_UP],
+        (Route::Lab, Method::Delete) => &[200, 202, 403, 404, HUNG_UP],
         (Route::Readyz, Method::Get | Method::Head) => &[200, HUNG_UP, 503],
         (_, Method::Get | Method::Head) => &[200, HUNG_UP],
         _ => &[405, HUNG_UP],

@@ -175,6 +175,8 @@ labels! {
         Readyz = "/readyz",
         /// The page.
         Page = "/",
+        /// The lab.
+        Lab = "/lab",
         /// Anything else.
         Unmatched = "<unmatched>",
     }

@@ -12,6 +12,7 @@
 mod family;
 mod http;
 pub mod labels;
+mod reading;
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
@@ -19,6 +20,7 @@ use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder
 pub use family::{Family, GaugeGuard};
 pub use http::{HUNG_UP, HttpMetrics};
 use labels::{FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source};
+pub use reading::Reading;
 
 /// Every series that the service exports.
 #[derive(Debug)]

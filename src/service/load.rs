@@ -18,7 +18,7 @@ use crate::config::{Config, Protection};
 use crate::local::{Keeping, LocalCopy};
 use crate::metrics::labels::{Refresh, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
-use crate::singleflight::{CallOptions, Group, Ride, Role};
+use crate::singleflight::{CallOptions, Group, Landing, Ride, Role};
 use crate::store::{Hope, LoadError, TemplateStore};
 use crate::template::{State, TemplateId};
 
@@ -41,6 +41,10 @@ pub(super) struct Loader {
 
 /// More changes than `MAX_IN_FLIGHT` admits are never under way.
 const MOST_CHANGES: u32 = 1 << 24;
+
+/// One that was forgotten, one that took its place, and one that has begun since. A database that has gone back to an
+/// older state, as one that is restored does, has no newer one to offer.
+const MOST_RIDES: u32 = 3;
 
 /// What a load brought.
 pub(super) struct Loaded {
@@ -72,13 +76,15 @@ pub(super) struct Load {
 }
 
 impl Loader {
+    /// `landed` is told of each landing after it was counted.
     pub(super) fn new(
         config: &Config,
         cache: TemplateCache,
         store: TemplateStore,
         metrics: Arc<Metrics>,
+        landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
     ) -> Self {
-        let landed = Arc::clone(&metrics);
+        let counted = Arc::clone(&metrics);
         let deadline = config.flight_deadline()
             + if config.fleet_lease {
                 config.fleet_patience()
@@ -88,7 +94,10 @@ impl Loader {
         let flights = Group::builder()
             .deadline(deadline)
             .max_callers(config.max_waiters)
-            .on_landing(move |landing| count_landing(&landed, landing))
+            .on_landing(move |landing| {
+                count_landing(&counted, landing);
+                landed(landing);
+            })
             .build();
         Self {
             cache,
@@ -135,7 +144,27 @@ impl Loader {
         let _ = timeout(longest, ended).await;
     }
 
+    /// The flight may have begun before what is known here came to be, and nobody is to see less than others have seen
+    /// before: then the next one is taken.
     async fn load_together(
+        self: &Arc<Self>,
+        id: TemplateId,
+        asked_at: Moment,
+        patience: Duration,
+    ) -> Result<Load, Refusal> {
+        let (known, began) = (self.local.version(id), Instant::now());
+        let mut rides = 1;
+        loop {
+            let patience = patience.saturating_sub(began.elapsed());
+            let load = self.ride(id, asked_at, patience).await?;
+            if known <= Some(load.loaded.entry.version) || rides == MOST_RIDES {
+                return Ok(load);
+            }
+            rides += 1;
+        }
+    }
+
+    async fn ride(
         self: &Arc<Self>,
         id: TemplateId,
         asked_at: Moment,
@@ -226,6 +255,7 @@ impl Loader {
         let stored = if is_current() && self.local.trusted_since() == trusted_since {
             self.fill(id, &entry).await
         } else {
+            self.disclose(id, entry.version).await;
             self.prevented()
         };
         Ok(Loaded {
@@ -234,6 +264,14 @@ impl Loader {
             database: Some(took),
             waited: None,
         })
+    }
+
+    /// Callers are about to see a state that may not be stored: nobody here is to see an older one afterwards.
+    async fn disclose(&self, id: TemplateId, version: i64) {
+        let changed = Entry::changed(version, Moment::now(), self.longest_load);
+        if self.local.overtake(id, &changed) {
+            self.cache.announce(id, &changed).await;
+        }
     }
 
     /// What the database has just said after taking this long. The TTL counts from when the question was put: the row
@@ -306,9 +344,12 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::Notify;
+
     use super::*;
     use crate::cache::MemoryCache;
-    use crate::store::StoreOptions;
+    use crate::service::TemplateService;
+    use crate::store::{Change, Condition, StoreOptions};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -319,7 +360,13 @@ mod tests {
         let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
         let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
         let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
-        let loader = Arc::new(Loader::new(&config, cache, store, Arc::clone(&metrics)));
+        let loader = Arc::new(Loader::new(
+            &config,
+            cache,
+            store,
+            Arc::clone(&metrics),
+            |_| {},
+        ));
         let (id, asked_at) = (TemplateId::new(1).unwrap(), Moment::now());
         // Both asked the cache in vain before either load began; the second comes when the first has landed.
         let first = loader.load(id, asked_at, PATIENCE).await.unwrap();
@@ -327,5 +374,58 @@ mod tests {
         assert!(first.loaded.database.is_some() && second.loaded.database.is_none());
         assert_eq!(second.loaded.entry, first.loaded.entry);
         assert_eq!(metrics.db_hits.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_flight_that_began_before_what_is_known_is_not_enough() {
+        let config = Config::from_variables(|_| None).unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
+        let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
+        let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
+        let loader = Arc::new(Loader::new(&config, cache, store, metrics, |_| {}));
+        let id = TemplateId::new(1).unwrap();
+        let old = loader.load_from_store(id, || true).await.unwrap();
+        let landing = Arc::new(Notify::new());
+        let cleared = Arc::clone(&landing);
+        let flight = loader
+            .flights
+            .start(&id, CallOptions::default(), move |_| async move {
+                cleared.notified().await;
+                Ok(old)
+            });
+        let change = Change::Put {
+            name: "New".into(),
+            condition: Condition::None,
+        };
+        let new = loader.store.change(id, &change).await.unwrap().unwrap();
+        loader.local.keep(id, &loader.entry(new, Duration::ZERO));
+        // As after a miss: the cache has just been emptied.
+        let joining = loader.load(id, Moment(u64::MAX), PATIENCE);
+        let (load, ()) = tokio::join!(joining, async { landing.notify_one() });
+        assert_eq!(load.unwrap().loaded.entry.version, 2);
+        drop(flight);
+    }
+
+    #[tokio::test]
+    async fn what_a_forgotten_load_has_shown_is_not_followed_by_something_older() {
+        let config = Config::from_variables(|_| None).unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
+        let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
+        let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
+        let service = TemplateService::new(&config, cache, store, metrics);
+        let (id, loader) = (TemplateId::new(1).unwrap(), &service.loader);
+        let version = async || service.details(id).await.unwrap().entry.version;
+        assert_eq!(version().await, 1);
+        // Somebody else has changed it, and has told nobody yet.
+        let change = Change::Put {
+            name: "New".into(),
+            condition: Condition::None,
+        };
+        loader.store.change(id, &change).await.unwrap();
+        let shown = loader.load_from_store(id, || false).await.unwrap();
+        assert_eq!((shown.entry.version, shown.stored), (2, false));
+        assert_eq!(version().await, 2);
     }
 }

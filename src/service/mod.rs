@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::local::Keeping;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Refresh, Source};
+use crate::singleflight::{InFlight, Landing};
 use crate::store::TemplateStore;
 use crate::template::TemplateId;
 
@@ -47,11 +48,22 @@ impl TemplateService {
     pub fn new(
         config: &Config,
         cache: TemplateCache,
-        mut store: TemplateStore,
+        store: TemplateStore,
         metrics: Arc<Metrics>,
     ) -> Self {
+        Self::watched(config, cache, store, metrics, |_| {})
+    }
+
+    /// The same, with somebody who is told of each landing. It delays those aboard.
+    pub fn watched(
+        config: &Config,
+        cache: TemplateCache,
+        mut store: TemplateStore,
+        metrics: Arc<Metrics>,
+        landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
+    ) -> Self {
         let notices = store.notices();
-        let loader = Arc::new(Loader::new(config, cache, store, metrics));
+        let loader = Arc::new(Loader::new(config, cache, store, metrics, landed));
         if let Some(notices) = notices {
             tokio::spawn(change::listen(Arc::downgrade(&loader), notices));
         }
@@ -126,6 +138,11 @@ impl TemplateService {
     /// Whether the cache can be asked.
     pub fn cache_is_up(&self) -> bool {
         self.loader.cache.is_up()
+    }
+
+    /// What is being loaded now, together.
+    pub fn flights(&self) -> Vec<InFlight<TemplateId>> {
+        self.loader.flights.flights()
     }
 
     /// Lets the loads that are under way end, for at most this long.

@@ -15,7 +15,10 @@ use crate::template::{State, Template, TemplateId, UpdatedAt};
 const FIND: &str = "SELECT name, version, updated_at FROM templates WHERE id = $1 \
      UNION ALL SELECT NULL, version, 0 FROM deleted_templates WHERE id = $1";
 
-const PUT: &str = "INSERT INTO templates (id, name, version, updated_at) \
+/// The function stands in the migrations.
+const PUT: &str = "SELECT * FROM put_template($1, $2, $3)";
+
+const PUT_IN_SQLITE: &str = "INSERT INTO templates (id, name, version, updated_at) \
      VALUES ($1, $2, 1 + coalesce((SELECT version FROM deleted_templates WHERE id = $1), 0), $3) \
      ON CONFLICT (id) DO UPDATE \
      SET name = excluded.name, version = templates.version + 1, updated_at = excluded.updated_at \
@@ -86,11 +89,11 @@ impl Engine {
     }
 }
 
-/// One statement for both engines, whose types differ.
+/// The statements for both engines, whose types differ.
 macro_rules! change_query {
-    ($id:expr, $change:expr, $version:expr) => {
+    ($put:expr, $id:expr, $change:expr, $version:expr) => {
         match ($change, $version) {
-            (Change::Put { name, .. }, None) => sqlx::query_as(PUT)
+            (Change::Put { name, .. }, None) => sqlx::query_as($put)
                 .bind($id.number())
                 .bind(name.clone())
                 .bind(UpdatedAt::now().0),
@@ -137,12 +140,12 @@ impl Connection {
         for version in change.versions() {
             let row: Option<Row> = match self {
                 Self::Postgres(connection) => {
-                    change_query!(id, change, version)
+                    change_query!(PUT, id, change, version)
                         .fetch_optional(connection)
                         .await?
                 }
                 Self::Sqlite(connection) => {
-                    change_query!(id, change, version)
+                    change_query!(PUT_IN_SQLITE, id, change, version)
                         .fetch_optional(connection)
                         .await?
                 }

@@ -122,8 +122,7 @@ async fn keep(shared: Arc<Shared>, tried: Arc<Notify>) {
 impl Shared {
     /// A connection that has just answered, to a database whose schema is up to date; or why there is none.
     async fn prove(&self, migrated: &mut bool) -> Result<Connection, String> {
-        let engine = &self.options.engine;
-        let dialled = timeout(DIAL_TIMEOUT, engine.connect())
+        let dialled = timeout(DIAL_TIMEOUT, self.connect())
             .await
             .map_err(|_| "no connection in time")?;
         let mut connection = dialled.map_err(|error| reason(&error))?;
@@ -185,20 +184,21 @@ impl Shared {
     /// A connection of this slot that has just answered. That an idle one is broken says nothing of the database: the
     /// server may have closed it, and every other one, and takes new ones.
     pub(super) async fn ping(&self, slot: &Slot<'_>) -> Result<Live, sqlx::Error> {
+        self.check_for_fault()?;
         if let Some(mut live) = slot.idle() {
             if live.connection.ping().await.is_ok() {
                 return Ok(live);
             }
             self.slots.forget_idle();
         }
-        let mut live = self.slots.count(self.options.engine.connect().await?);
+        let mut live = self.slots.count(self.connect().await?);
         live.connection.ping().await.map(|()| live)
     }
 
     /// Tries whether the server has room for one more connection by now.
     async fn look_for_room(&self) {
         let _turn = self.dialling.lock().await;
-        if let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, self.options.engine.connect()).await {
+        if let Ok(Ok(connection)) = timeout(DIAL_TIMEOUT, self.connect()).await {
             self.slots.restore(self.slots.count(connection));
         }
     }

@@ -6,6 +6,7 @@
 
 mod change;
 mod connection;
+mod demand;
 mod keeper;
 mod listener;
 mod postgres;
@@ -21,10 +22,12 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::template::{State, TemplateId};
 pub use change::{Change, Condition, Notice};
-use connection::Engine;
+use connection::{Connection, Engine};
+pub use demand::Demand;
 pub use slots::Hope;
 use slots::Slots;
 
@@ -36,6 +39,7 @@ pub struct StoreOptions {
     queue_timeout: Duration,
     timeout: Duration,
     delay: Duration,
+    faults: Switch,
 }
 
 impl StoreOptions {
@@ -53,7 +57,35 @@ impl StoreOptions {
             queue_timeout,
             timeout,
             delay,
+            faults: Switch::default(),
         })
+    }
+
+    /// As a gauge counts.
+    fn slot_count(&self) -> i64 {
+        i64::try_from(self.slots).unwrap_or(i64::MAX)
+    }
+
+    /// The same database with the limits of these others.
+    pub fn limited_like(self, others: Self) -> Self {
+        Self {
+            engine: self.engine,
+            ..others
+        }
+    }
+
+    /// The same, with what can make it fail.
+    pub fn with_faults(self, faults: Switch) -> Self {
+        Self { faults, ..self }
+    }
+
+    /// What kind of database it is, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres(_) => "postgres",
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Embedded(_) => "embedded",
+        }
     }
 }
 
@@ -98,6 +130,7 @@ struct Shared {
     slots: Slots,
     dialling: tokio::sync::Mutex<()>,
     health: keeper::Health,
+    demand: Arc<Demand>,
     metrics: Arc<Metrics>,
 }
 
@@ -105,12 +138,11 @@ impl TemplateStore {
     /// Begins to connect and to migrate, and waits for the first attempt, but not for long: the database may be
     /// away, and then loads fail until it is there.
     pub async fn open(options: StoreOptions, metrics: Arc<Metrics>) -> Self {
-        metrics
-            .db_slots
-            .set(i64::try_from(options.slots).unwrap_or(i64::MAX));
+        metrics.db_slots.add(options.slot_count());
         let shared = Arc::new(Shared {
             slots: Slots::new(options.slots),
             health: keeper::Health::default(),
+            demand: Arc::default(),
             dialling: tokio::sync::Mutex::default(),
             metrics,
             options,
@@ -146,9 +178,28 @@ impl TemplateStore {
         self.notices.take()
     }
 
+    /// How much has been asked of it.
+    pub fn demand(&self) -> Arc<Demand> {
+        Arc::clone(&self.shared.demand)
+    }
+
     /// Whether the database can be asked.
     pub fn is_up(&self) -> bool {
         self.shared.health.is_up()
+    }
+}
+
+impl Shared {
+    /// Dials once. The caller bounds it.
+    async fn connect(&self) -> Result<Connection, sqlx::Error> {
+        self.check_for_fault()?;
+        self.options.engine.connect().await
+    }
+
+    /// A fault looks like a connection that breaks.
+    fn check_for_fault(&self) -> Result<(), sqlx::Error> {
+        let broken = |_| sqlx::Error::Io(std::io::ErrorKind::ConnectionRefused.into());
+        self.options.faults.check().map_err(broken)
     }
 }
 
@@ -157,6 +208,10 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Drop for TemplateStore {
     fn drop(&mut self) {
+        let Shared {
+            metrics, options, ..
+        } = &*self.shared;
+        metrics.db_slots.sub(options.slot_count());
         self.keeper.abort();
         if let Some(listener) = &self.listener {
             listener.abort();

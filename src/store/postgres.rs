@@ -46,5 +46,9 @@ pub(super) fn migrations() -> Migrator {
             "changes",
             include_str!("../../migrations/postgres/0002_changes.sql"),
         ),
+        (
+            "put",
+            include_str!("../../migrations/postgres/0003_put.sql"),
+        ),
     ])
 }

@@ -5,12 +5,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::connection::{has_no_room, is_broken};
 use super::slots::{Live, Slot};
 use super::{Change, ChangeError, DIAL_TIMEOUT, Hope, LoadError, Shared};
+use crate::fault::Fault;
 use crate::metrics::GaugeGuard;
 use crate::template::{State, TemplateId};
 
 impl Shared {
     pub(super) async fn load(&self, id: TemplateId, hope: Hope) -> Result<State, LoadError> {
         self.health.check()?;
+        let _asking = self.demand.ask();
         let slot = self.slot(hope).await?;
         // The database may have gone while this load waited.
         self.health.check()?;
@@ -109,7 +111,7 @@ impl Shared {
             drop(turn);
             return self.make_do(slot, hope).await;
         }
-        match timeout(DIAL_TIMEOUT, self.options.engine.connect()).await {
+        match timeout(DIAL_TIMEOUT, self.connect()).await {
             Ok(Ok(connection)) => Ok((slot, self.slots.count(connection))),
             Ok(Err(error)) if has_no_room(&error) && self.slots.connections() > 0 => {
                 drop(turn);
@@ -140,11 +142,18 @@ impl Shared {
     }
 
     async fn send(&self, live: &mut Live, id: TemplateId) -> Result<State, sqlx::Error> {
+        self.check_for_fault()?;
         self.metrics.db_hits.inc();
+        self.demand.send();
         let _timer = self.metrics.db_query_duration.start_timer();
         if !self.options.delay.is_zero() {
             tokio::time::sleep(self.options.delay).await;
         }
+        if let Fault::Slow(by) = self.options.faults.fault() {
+            tokio::time::sleep(by).await;
+        }
+        // It may have begun meanwhile.
+        self.check_for_fault()?;
         live.connection.find(id).await
     }
 

@@ -209,7 +209,7 @@ async fn returns_404_to_anything_else() {
         "/TEMPLATE-DETAILS?id=1",
         "/favicon.ico",
         "//",
-        "/lab",
+        "/laboratory",
     ] {
         assert_problem(&service.get(path).await, 404);
     }

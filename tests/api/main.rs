@@ -7,6 +7,7 @@ mod counting;
 mod dashboard;
 mod faults;
 mod fleet;
+mod lab;
 mod life_cycle;
 mod loadtest;
 mod process;

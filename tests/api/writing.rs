@@ -597,3 +597,29 @@ async fn redis_itself_takes_nothing_older_than_what_it_has() {
         Lookup::Hit(entry) if entry.version == i64::MAX
     ));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_waited_for_a_removal_is_told_the_version_that_there_is() {
+    let backends = Backends::new().await;
+    let service = Arc::new(backends.replica(&[]).await);
+    put(&service, 1, "Second").await;
+    let mut removal = postgres::session(&backends.database).await;
+    sqlx::raw_sql("BEGIN; DELETE FROM templates WHERE id = 1")
+        .execute(&mut removal)
+        .await
+        .unwrap();
+    let writer = Arc::clone(&service);
+    let writing = tokio::spawn(async move { put(&writer, 1, "Fourth").await });
+    let waiting = "SELECT count(*) FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("the writer waits", async || {
+        postgres::fetch_i64(&backends.database, waiting).await >= 1
+    })
+    .await;
+    sqlx::raw_sql("COMMIT").execute(&mut removal).await.unwrap();
+    let told = writing.await.unwrap().json()["version"].as_i64();
+    let version = "SELECT version FROM templates WHERE id = 1";
+    let there = postgres::fetch_i64(&backends.database, version).await;
+    assert_eq!((told, there), (Some(4), 4));
+    assert_eq!(service.template(1).await.json()["name"], "Fourth");
+}

@@ -61,12 +61,13 @@ impl Saboteur {
     }
 }
 
-fn named(whose: &str, fault: impl std::fmt::Debug) -> String {
+/// What the history calls a fault.
+pub(crate) fn named(whose: &str, fault: impl std::fmt::Debug) -> String {
     format!("{whose} {}", format!("{fault:?}").to_lowercase())
 }
 
 /// Does something again and again for so long.
-async fn repeat(length: Duration, pause: Duration, mut what: impl AsyncFnMut()) {
+pub(crate) async fn repeat(length: Duration, pause: Duration, mut what: impl AsyncFnMut()) {
     let end = tokio::time::Instant::now() + length;
     while tokio::time::Instant::now() < end {
         what().await;

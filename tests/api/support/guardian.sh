@@ -14,7 +14,8 @@ exec 3>&2 >/dev/null 2>&1
 # The kernel hangs up on an orphaned group that has stopped members: a frozen server whose test process died.
 trap '' HUP INT TERM
 
-children() { cat "/proc/$server/task/$server/children" || pgrep -P "$server"; }
+# Of all its threads: any of them may have started a child.
+children() { cat "/proc/$server/task/"*/children || pgrep -P "$server"; }
 
 # Repeated, because a signal may arrive while the command still ignores it.
 end() {
@@ -38,5 +39,9 @@ while read -r order; do
     echo done >&3
 done
 
+# A server that may be killed outright takes its children with it: a browser outlives its driver.
+if [ "$last" = KILL ]; then kill -STOP "$server" && kill -KILL $(children); fi
 end
-rm -rf "$folder"
+# Repeated, because a child's child may still write while it ends.
+tries=0
+until rm -rf "$folder" || [ $((tries += 1)) -gt 250 ]; do sleep 0.02; done

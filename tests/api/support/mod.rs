@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows the service, and nothing here has to be cleaned up by a test: see [`guarded`].
 
+pub(crate) mod browser;
 pub(crate) mod guarded;
 pub(crate) mod http;
 pub(crate) mod metrics;
@@ -15,6 +16,7 @@ pub(crate) mod redis_sentinel;
 pub(crate) mod service;
 pub(crate) mod waiting;
 
+pub(crate) use browser::Browser;
 pub(crate) use metrics::Scrape;
 pub(crate) use postgres::Postgres;
 pub(crate) use prometheus::Prometheus;

@@ -1,0 +1,26 @@
+// The line at the top: live, or that the service does not answer and why.
+
+import { byId, report } from "./dom.js";
+import { onLive } from "./live.js";
+
+/** Keeps the line at the top: live, or since when the service has not answered and why. */
+export function showConnection() {
+  const line = byId("connection");
+  let silent = false;
+  let note = null;
+  onLive(({ problem, restarted, answer }) => {
+    if (problem) {
+      silent = true;
+      note = null;
+      report(line, "bad", `${problem.message} Asking again every 2 seconds.`);
+      document.body.classList.add("cut-off");
+      return;
+    }
+    if (restarted) note = { words: "The service was restarted: everything counts anew.", until: Date.now() + 10000 };
+    else if (silent) note = { words: "The service answers again.", until: Date.now() + 5000 };
+    silent = false;
+    document.body.classList.remove("cut-off");
+    if (note && Date.now() > note.until) note = null;
+    report(line, "good", note ? note.words : `Live. Answers now: ${answer.answering.mechanism}`);
+  });
+}

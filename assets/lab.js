@@ -1,0 +1,38 @@
+// The page's beginning: what there is to choose is asked for, then each section is brought to life.
+
+import { ask } from "./api.js";
+import { showConnection } from "./connection.js";
+import { byId, report } from "./dom.js";
+import { showExplanation } from "./explain.js";
+import { showFaults } from "./faults.js";
+import { showFlights } from "./flights.js";
+import { showHeadline } from "./headline.js";
+import { showIncident } from "./incident.js";
+import { beginLive } from "./live.js";
+import { showPanels } from "./panels.js";
+import { showStampede } from "./stampede.js";
+
+const AGAIN_MS = 2000;
+
+async function choices() {
+  for (;;) {
+    try {
+      return await ask("GET", "/lab");
+    } catch (problem) {
+      if (problem.name !== "Problem") throw problem;
+      report(byId("connection"), "bad", `${problem.message} Asking again every ${AGAIN_MS / 1000} seconds.`);
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+}
+
+const lab = await choices();
+showConnection();
+showHeadline();
+showPanels();
+showStampede(lab);
+showFaults(lab);
+showIncident(lab);
+showFlights();
+showExplanation();
+beginLive();

@@ -1,0 +1,67 @@
+// What each section that makes runs has: a form with its button, stop, progress, a status line, and a result to share.
+
+import { byId, report } from "./dom.js";
+import { progressInWords, runsOf } from "./runs.js";
+import { copyButtons, keepInAddress, linkTo, onLinkTo } from "./share.js";
+
+/**
+ * Brings the section `kind` to life, whose elements are named `#KIND-form`, `#KIND-go` and so on.
+ *
+ * `parameters()` reads the form, `restore(values)` fills it from a link, `refuse()` says why it cannot be run yet, if
+ * so, and `draw(run)` shows what the run has brought so far.
+ */
+export function makesRuns(kind, { parameters, restore, refuse = () => null, draw }) {
+  const part = (name) => byId(`${kind}-${name}`);
+  const status = part("status");
+  let last = null;
+
+  const busy = (words, share) => {
+    report(status, "busy", words);
+    part("progress").value = share;
+    part("progress").hidden = part("stop").hidden = false;
+    part("go").disabled = true;
+  };
+  const idle = (kind, words) => {
+    // A button that vanishes under the focus would send the keyboard back to the top.
+    if (document.activeElement === part("stop")) status.focus();
+    part("progress").hidden = part("stop").hidden = true;
+    part("go").disabled = false;
+    report(status, kind, words);
+  };
+  const fail = (words) => idle("bad", words);
+  const lost = (words) => report(status, "bad", `${words} The run is shown again as soon as it does.`);
+  const show = (run) => {
+    last = run;
+    if (run.state === "running") busy(`Running ${progressInWords(run.progress)}`, run.progress.share);
+    else idle(...ending(run));
+    part("share").hidden = false;
+    draw(run);
+  };
+
+  const runs = runsOf(kind, { show, fail, lost });
+  part("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const why = refuse();
+    if (why) {
+      fail(why);
+      return;
+    }
+    busy("Starting…", 0);
+    keepInAddress(kind, parameters());
+    runs.start(parameters());
+  });
+  part("stop").addEventListener("click", () => runs.stop());
+  part("share").append(copyButtons({ value: () => last, link: () => linkTo(kind, last.parameters) }));
+  onLinkTo(kind, (values) => {
+    restore(values);
+    report(status, "plain", "Set as the link says. Press the button to run it.");
+  });
+  part("go").disabled = false;
+}
+
+function ending({ state, problem, result }) {
+  if (state === "failed") return ["bad", `The run failed: ${problem}`];
+  if (state === "stopped") return ["plain", "Stopped. This is what was done until then."];
+  const { ok, sentence: words } = result.verdict;
+  return [ok ? "good" : "bad", `Done: ${words.replace(/\.?$/, ".")}`];
+}

@@ -1,0 +1,51 @@
+//! The incident: warm traffic, the cache is black-holed, it comes back. First without protection, then with it.
+//!
+//! The database keeps its limits, so that what is too much for it is refused.
+
+mod part;
+mod result;
+mod story;
+
+use std::sync::Arc;
+
+use super::plan::IncidentPlan;
+use super::run::Run;
+use super::stage::{Ground, Stage};
+use super::stampede::Verdict;
+use part::Part;
+use result::{Growing, IncidentResult};
+use story::Story;
+
+/// How many parts there are.
+pub(super) const PARTS: usize = Part::ALL.len();
+
+/// Plays the incident and tells the run what there is of the result.
+pub(super) async fn play(
+    ground: Arc<Ground>,
+    plan: IncidentPlan,
+    run: Arc<Run>,
+) -> Result<(), String> {
+    let mut result = IncidentResult::default();
+    run.tell(&result);
+    for (done, part) in Part::ALL.into_iter().enumerate() {
+        let config = part.config(&ground.config, plan);
+        let stage = Stage::open(&ground, &config, part.strategy(), part.name(), None).await?;
+        let mut story = Story::of(stage, part, &config);
+        story.warm_up().await;
+        let parts = &result.parts;
+        let tell = |story: &Story, share| {
+            run.advance(done, part.name(), share);
+            // What there is of it: the page draws it while it grows.
+            run.tell(&Growing {
+                parts: parts.iter().chain([story.so_far()]).collect(),
+                verdict: None,
+            });
+        };
+        story.go_on(plan, tell).await;
+        result.parts.push(story.end());
+        run.tell(&result);
+    }
+    result.verdict = Some(Verdict::of_parts(&result.parts));
+    run.tell(&result);
+    Ok(())
+}

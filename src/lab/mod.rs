@@ -1,0 +1,145 @@
+//! The lab: see a stampede, and see it not happen.
+//!
+//! It runs the production code and no model of it: a run opens its own [`stage::Stage`] from the same parts as the service,
+//! the background traffic goes through the service's own router, and faults are made where a command or a query is
+//! sent ([`crate::fault`]).
+//!
+//! In reading order: [`plan`] is what a run is asked to do and [`limits`] how much; [`strategy`] who competes; [`stage`]
+//! where; [`stampede`] and [`incident`] what happens; [`run`] that there is one at a time. [`conditions`] holds faults and
+//! traffic, [`live`] the last five minutes, [`flights`] what is loading, [`explain`] why an answer is as it is. [`guard`]
+//! decides who may ask for any of it over HTTP ([`routes`]); [`terminal`] needs no server at all.
+#![doc = include_str!("interface.md")]
+
+mod arrivals;
+mod assets;
+mod conditions;
+mod curve;
+mod explain;
+mod flights;
+mod guard;
+mod incident;
+mod limits;
+mod live;
+mod plan;
+mod routes;
+mod run;
+mod stage;
+mod stampede;
+mod strategy;
+mod tally;
+mod terminal;
+mod traffic;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::task::AbortHandle;
+
+use crate::backends::{Backends, Faults};
+use crate::config::Config;
+use crate::http::InProcess;
+use crate::metrics::Metrics;
+use crate::service::TemplateService;
+use crate::singleflight::Landing;
+use crate::template::TemplateId;
+use conditions::Conditions;
+use flights::FlightLog;
+use live::Live;
+use run::Runs;
+use stage::Ground;
+pub use terminal::{Shown, show};
+
+/// The lab of one service. Cheap to clone.
+#[derive(Clone)]
+pub struct Lab {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    ground: Arc<Ground>,
+    service: TemplateService,
+    conditions: Arc<Conditions>,
+    live: Live,
+    runs: Runs,
+    hosts: guard::Hosts,
+    tasks: parking_lot::Mutex<Vec<AbortHandle>>,
+}
+
+/// What the service tells the lab while it is being built.
+#[derive(Clone, Default)]
+pub struct Watch {
+    flights: Arc<FlightLog>,
+}
+
+impl Watch {
+    /// What is to be told of each landing.
+    pub fn on_landing(&self) -> impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static + use<> {
+        self.flights.hook("service")
+    }
+}
+
+impl Lab {
+    /// The lab of this service, whose backends these are and can be made to fail by these switches.
+    pub fn new(
+        config: &Config,
+        backends: Backends,
+        faults: Faults,
+        service: TemplateService,
+        metrics: Arc<Metrics>,
+        watch: Watch,
+    ) -> Self {
+        let Watch { flights } = watch;
+        flights.look_at("service", service.clone());
+        let ground = Ground {
+            config: config.clone(),
+            backends,
+            metrics,
+            flights,
+        };
+        let shared = Shared {
+            conditions: Arc::new(Conditions::new(faults)),
+            live: Live::new(ground.metrics.read()),
+            ground: Arc::new(ground),
+            service,
+            runs: Runs::default(),
+            hosts: guard::Hosts::of(config),
+            tasks: parking_lot::Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Its routes, those of the page included. From now on it takes samples, and sends its traffic to `service`.
+    pub(crate) fn routes<S>(&self, service: InProcess) -> Router<S> {
+        let Shared {
+            conditions, tasks, ..
+        } = &*self.shared;
+        let lab = Arc::downgrade(&self.shared);
+        let begun = [
+            tokio::spawn(live::sample(lab, self.shared.live.began.clone())),
+            tokio::spawn(conditions::keep(Arc::clone(conditions))),
+            tokio::spawn(traffic::generate(Arc::clone(conditions), service.clone())),
+        ];
+        tasks
+            .lock()
+            .extend(begun.iter().map(|task| task.abort_handle()));
+        routes::router(self.clone(), service)
+    }
+
+    /// Ends everything that it has begun: the service is about to end.
+    pub fn stop(&self) {
+        if let Some(run) = self.shared.runs.last() {
+            run.stop();
+        }
+        self.shared.conditions.clear();
+        let tasks = std::mem::take(&mut *self.shared.tasks.lock());
+        tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// With microseconds, which is what an answer from a cache takes.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
+}

@@ -1,0 +1,129 @@
+//! [`Stage`]: where one strategy performs: a service of its own, on the same database and kind of cache as the service's.
+//!
+//! It is built from the production parts, by the production constructors, and counts in the same
+//! [`Metrics`]. What differs is what its [`Config`] says, and that nothing else has asked it for anything.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::flights::FlightLog;
+use super::strategy::{Contender, LoadOrStore, MutexPerKey, Strategy};
+use super::tally::Tally;
+use crate::backends::{Backends, Faults};
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::http::count_in_process;
+use crate::metrics::{GaugeGuard, Metrics};
+use crate::service::TemplateService;
+use crate::store::Demand;
+use crate::template::TemplateId;
+
+/// What stages are built from.
+pub(super) struct Ground {
+    pub(super) config: Config,
+    pub(super) backends: Backends,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) flights: Arc<FlightLog>,
+}
+
+/// Where one strategy performs.
+pub(super) struct Stage {
+    by: &'static str,
+    contender: Contender,
+    pub(super) demand: Arc<Demand>,
+    pub(super) faults: Faults,
+    pub(super) metrics: Arc<Metrics>,
+    flights: Arc<FlightLog>,
+}
+
+impl Stage {
+    /// Builds it. `expired` is a template that its cache shall not have.
+    pub(super) async fn open(
+        ground: &Ground,
+        config: &Config,
+        strategy: Strategy,
+        by: &'static str,
+        expired: Option<TemplateId>,
+    ) -> Result<Self, String> {
+        let faults = Faults::new();
+        let backends = ground.backends.used_as(config);
+        let backends = backends.map_err(|problems| problems.to_string())?;
+        let backends = backends.with_faults(faults.clone());
+        let metrics = Arc::clone(&ground.metrics);
+        let (cache, store) = backends.open(config, &metrics).await;
+        if !store.is_up() {
+            return Err("the database cannot be reached".into());
+        }
+        if let Some(template) = expired {
+            cache.forget(template).await;
+        }
+        let demand = store.demand();
+        let contender = match strategy {
+            Strategy::LoadOrStore => Contender::LoadOrStore(LoadOrStore {
+                cache,
+                store,
+                metrics: Arc::clone(&metrics),
+                ttl: config.cache_ttl,
+            }),
+            Strategy::Mutex => Contender::Mutex(MutexPerKey {
+                cache,
+                store,
+                metrics: Arc::clone(&metrics),
+                ttl: config.cache_ttl,
+                keys: Default::default(),
+            }),
+            Strategy::Off | Strategy::Singleflight | Strategy::Early | Strategy::Stale => {
+                let landed = ground.flights.hook(by);
+                let counted = Arc::clone(&metrics);
+                let service = TemplateService::watched(config, cache, store, counted, landed);
+                ground.flights.look_at(by, service.clone());
+                Contender::Service(service)
+            }
+        };
+        Ok(Self {
+            by,
+            contender,
+            demand,
+            faults,
+            metrics,
+            flights: Arc::clone(&ground.flights),
+        })
+    }
+
+    /// Puts one request, and counts it where one over HTTP is counted.
+    pub(super) async fn request(&self, template: TemplateId, tally: &Tally) {
+        let _in_flight = GaugeGuard::raise(&self.metrics.http.in_flight);
+        let began = Instant::now();
+        let outcome = self.contender.ask(template).await;
+        let took = began.elapsed();
+        tally.add(count_in_process(&self.metrics, outcome, took), took);
+    }
+
+    /// Whether its cache can be asked.
+    pub(super) fn cache_is_up(&self) -> bool {
+        match &self.contender {
+            Contender::Service(service) => service.cache_is_up(),
+            Contender::LoadOrStore(strategy) => strategy.cache.is_up(),
+            Contender::Mutex(strategy) => strategy.cache.is_up(),
+        }
+    }
+
+    /// Waits until nothing asks the database any more, but no longer than this.
+    pub(super) async fn rest(&self, longest: Duration) {
+        let began = Instant::now();
+        while self.demand.now() > 0 && began.elapsed() < longest {
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+impl Drop for Stage {
+    /// Loads outlive their callers. Those that are left over find no database any more, and end.
+    fn drop(&mut self) {
+        self.faults.cache.set(Fault::None);
+        self.faults.database.set(Fault::Refused);
+        self.flights.look_away(self.by);
+    }
+}

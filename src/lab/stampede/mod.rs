@@ -1,0 +1,150 @@
+//! The comparison: the same expiry for each strategy, one after the other.
+
+mod result;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::arrivals::arrive;
+use super::curve::Curve;
+use super::milliseconds;
+use super::plan::{Load, StampedePlan};
+use super::run::Run;
+use super::stage::{Ground, Stage};
+use super::strategy::Strategy;
+use super::tally::Tally;
+pub(super) use result::Verdict;
+use result::{Performance, StampedeResult};
+use settings::config;
+
+/// Longer than any run: nobody is refused who can wait.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the comparison and tells the run what there is of the result.
+pub(super) async fn compare(
+    ground: Arc<Ground>,
+    plan: StampedePlan,
+    run: Arc<Run>,
+) -> Result<(), String> {
+    let mut result = StampedeResult {
+        database: ground.backends.database_kind(),
+        cache: ground.backends.cache_kind(),
+        slots: config(&ground, &plan, Strategy::Off).db_max_connections,
+        predicted_queries: plan.predicted_queries(),
+        strategies: Vec::new(),
+        verdict: Verdict::of(&[]),
+    };
+    run.tell(&result);
+    for (done, strategy) in plan.strategies.iter().enumerate() {
+        run.advance(done, strategy.name(), 0.0);
+        let performance = perform(&ground, &plan, *strategy, |share| {
+            run.advance(done, strategy.name(), share)
+        });
+        result.strategies.push(performance.await?);
+        result.verdict = Verdict::of(&result.strategies);
+        run.tell(&result);
+    }
+    Ok(())
+}
+
+async fn perform(
+    ground: &Ground,
+    plan: &StampedePlan,
+    strategy: Strategy,
+    progress: impl Fn(f64),
+) -> Result<Performance, String> {
+    let config = config(ground, plan, strategy);
+    let stage = Stage::open(
+        ground,
+        &config,
+        strategy,
+        strategy.name(),
+        Some(plan.template),
+    );
+    let (stage, tally) = (Arc::new(stage.await?), Arc::new(Tally::default()));
+    let (began, mut curve) = (Instant::now(), Curve::new());
+    tokio::select! {
+        () = put_requests(&stage, &tally, plan) => {}
+        () = curve.follow(&stage.demand, |_| progress(tally.requests() as f64 / plan.requests())) => {}
+    }
+    let took = began.elapsed();
+    // The next one begins when nothing of this one is left.
+    stage.rest(PATIENCE).await;
+    let demand = &stage.demand;
+    let (queries, expiries) = match plan.load {
+        Load::Burst { .. } => (demand.sent(), 1),
+        Load::Sustained { .. } => (demand.sent(), demand.spells().max(1)),
+    };
+    Ok(Performance {
+        strategy,
+        protected: strategy.is_protected(),
+        expiries,
+        queries,
+        queries_per_expiry: queries as f64 / expiries as f64,
+        predicted_queries_per_expiry: if strategy.is_protected() {
+            1.0
+        } else {
+            plan.predicted_queries()
+        },
+        most_at_once: demand.most(),
+        refused: demand.asked().saturating_sub(demand.sent()),
+        took_ms: milliseconds(took),
+        summary: tally.summary(),
+        curve,
+    })
+}
+
+/// Completes when every request has its answer.
+async fn put_requests(stage: &Arc<Stage>, tally: &Arc<Tally>, plan: &StampedePlan) {
+    let mut requests = JoinSet::new();
+    let template = plan.template;
+    let request = || {
+        let (stage, tally) = (Arc::clone(stage), Arc::clone(tally));
+        async move { stage.request(template, &tally).await }
+    };
+    match plan.load {
+        Load::Burst { callers, spread_ms } => {
+            let together = Arc::new(Barrier::new(callers));
+            let spread = Duration::from_millis(spread_ms);
+            for caller in 0..callers {
+                let (together, request) = (Arc::clone(&together), request());
+                let after = spread.mul_f64(caller as f64 / callers as f64);
+                requests.spawn(async move {
+                    together.wait().await;
+                    if !after.is_zero() {
+                        sleep_until(Instant::now() + after).await;
+                    }
+                    request.await;
+                });
+            }
+        }
+        Load::Sustained {
+            rate_per_second,
+            duration_ms,
+            ..
+        } => {
+            let longest = Duration::from_millis(duration_ms);
+            arrive(&mut requests, rate_per_second, longest, request).await;
+        }
+    }
+    while requests.join_next().await.is_some() {}
+}
+
+impl StampedePlan {
+    /// How many requests there will be.
+    fn requests(&self) -> f64 {
+        match self.load {
+            Load::Burst { callers, .. } => callers as f64,
+            Load::Sustained {
+                rate_per_second,
+                duration_ms,
+                ..
+            } => rate_per_second as f64 * duration_ms as f64 / 1e3,
+        }
+    }
+}

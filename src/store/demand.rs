@@ -1,0 +1,80 @@
+//! [`Demand`]: how much was asked of one store. `/metrics` adds up all stores of the process; the lab looks at one.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// How much was asked of a store.
+#[derive(Debug, Default)]
+pub struct Demand {
+    now: AtomicUsize,
+    most: AtomicUsize,
+    spells: AtomicUsize,
+    asked: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// One load, for as long as it lives.
+pub(super) struct Asking<'a>(&'a Demand);
+
+impl Demand {
+    /// Loads that wait for a slot or for an answer.
+    pub fn now(&self) -> usize {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The most that there ever were of those at once.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// How often there came to be some after there had been none.
+    pub fn spells(&self) -> usize {
+        self.spells.load(Ordering::Relaxed)
+    }
+
+    /// Loads that were begun.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Queries that were sent, as `db_hits_total` counts them.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn ask(&self) -> Asking<'_> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let before = self.now.fetch_add(1, Ordering::Relaxed);
+        if before == 0 {
+            self.spells.fetch_add(1, Ordering::Relaxed);
+        }
+        self.most.fetch_max(before + 1, Ordering::Relaxed);
+        Asking(self)
+    }
+
+    pub(super) fn send(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_at_once_and_the_spells_are_remembered() {
+        let demand = Demand::default();
+        let two = (demand.ask(), demand.ask());
+        drop(two);
+        drop(demand.ask());
+        assert_eq!(
+            (demand.now(), demand.most(), demand.spells(), demand.asked()),
+            (0, 2, 2, 3)
+        );
+    }
+}

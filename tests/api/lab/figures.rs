@@ -1,0 +1,189 @@
+//! What a run counts is what happened, and what `/metrics` counts.
+
+use serde_json::{Value, json};
+
+use super::{Page, embedded};
+use crate::support::{Service, postgres, redis};
+
+fn strategy<'a>(run: &'a Value, name: &str) -> &'a Value {
+    let all = run["result"]["strategies"].as_array().unwrap();
+    let found = all.iter().find(|strategy| strategy["strategy"] == name);
+    found.unwrap_or_else(|| panic!("no {name} in {run}"))
+}
+
+fn number(value: &Value) -> f64 {
+    value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// A burst on this service, checked against what its counters grew by.
+async fn compare(service: &Service, callers: u64) -> Value {
+    let before = service.scrape().await;
+    let run = Page::of(service)
+        .run(
+            "stampede",
+            json!({"callers": callers, "query_time_ms": 400}),
+        )
+        .await;
+    let grown = &service.scrape().await - &before;
+    let strategies = run["result"]["strategies"].as_array().unwrap();
+    let sum = |field: &str| {
+        strategies
+            .iter()
+            .map(|strategy| number(&strategy[field]))
+            .sum::<f64>()
+    };
+    assert_eq!(grown.value("db_hits_total"), sum("queries"), "{run}");
+    assert_eq!(grown.sum("template_responses_total"), sum("requests"));
+    assert_eq!(
+        grown.value("http_request_total{path=\"/template-details\",method=\"GET\",status=\"200\"}"),
+        sum("requests")
+    );
+    assert_eq!(sum("requests"), 4.0 * callers as f64);
+    assert_eq!(sum("errors"), 0.0);
+    for source in ["loaded", "shared", "hit"] {
+        let counted: f64 = strategies
+            .iter()
+            .map(|strategy| number(&strategy["sources"][source]))
+            .sum();
+        let series = format!("template_responses_total{{source=\"{source}\"}}");
+        assert_eq!(grown.value(&series), counted, "{source}");
+    }
+    assert_eq!(run["result"]["verdict"]["ok"], true);
+    run
+}
+
+#[tokio::test]
+async fn without_protection_a_burst_is_hundreds_of_queries_and_with_it_exactly_one() {
+    let service = embedded().await;
+    let run = compare(&service, 500).await;
+    for name in ["off", "load-or-store"] {
+        let unprotected = strategy(&run, name);
+        assert!(number(&unprotected["queries"]) >= 200.0, "{unprotected}");
+        assert!(
+            number(&unprotected["most_at_once"]) >= 200.0,
+            "{unprotected}"
+        );
+        assert_eq!(unprotected["predicted_queries_per_expiry"], 500.0);
+    }
+    for name in ["mutex", "singleflight"] {
+        let protected = strategy(&run, name);
+        assert_eq!(
+            (&protected["queries"], &protected["most_at_once"]),
+            (&json!(1), &json!(1))
+        );
+        assert_eq!(protected["sources"]["loaded"], 1);
+    }
+}
+
+#[tokio::test]
+async fn the_same_holds_on_postgresql_and_redis() {
+    let (database, cache) = (
+        postgres::shared().await.database().await,
+        redis::shared().await.database(),
+    );
+    let service = Service::start(&[
+        ("DATABASE_URL", &database),
+        ("REDIS_URL", &cache),
+        ("LAB", "true"),
+    ])
+    .await;
+    let run = compare(&service, 60).await;
+    assert_eq!(
+        (&run["result"]["database"], &run["result"]["cache"]),
+        (&json!("postgres"), &json!("redis"))
+    );
+    assert!(number(&strategy(&run, "off")["queries"]) >= 20.0, "{run}");
+    assert_eq!(strategy(&run, "singleflight")["queries"], 1);
+    // A second time: what the first has left in Redis is gone when each strategy begins.
+    assert_eq!(
+        strategy(&compare(&service, 60).await, "singleflight")["queries"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn under_traffic_each_expiry_costs_one_query_and_without_protection_many() {
+    let service = embedded().await;
+    let order = json!({"mode": "sustained", "ttl_ms": 400, "duration_ms": 2000});
+    let run = Page::of(&service).run("stampede", order).await;
+    assert!(
+        number(&strategy(&run, "off")["queries_per_expiry"]) > 3.0,
+        "{run}"
+    );
+    for name in ["singleflight", "early", "stale"] {
+        let protected = strategy(&run, name);
+        assert_eq!(
+            (&protected["queries_per_expiry"], &protected["most_at_once"]),
+            (&json!(1.0), &json!(1)),
+            "{run}"
+        );
+        assert!(
+            number(&protected["queries"]) > 1.0,
+            "it never expired: {run}"
+        );
+    }
+    assert!(
+        number(&strategy(&run, "stale")["sources"]["stale"]) > 0.0,
+        "{run}"
+    );
+    assert_eq!(run["result"]["predicted_queries"], 20.0);
+}
+
+#[tokio::test]
+async fn with_the_services_own_limits_a_stampede_is_refusals() {
+    let service =
+        Service::start(&[("DB_MAX_CONNECTIONS", "2"), ("DB_QUEUE_TIMEOUT", "100ms")]).await;
+    let order = json!({"callers": 100, "limits": "kept", "strategies": ["off", "singleflight"]});
+    let run = Page::of(&service).run("stampede", order).await;
+    let off = strategy(&run, "off");
+    assert_eq!(run["result"]["slots"], 2);
+    assert!(
+        number(&off["refused"]) > 50.0 && number(&off["errors"]) > 0.0,
+        "{off}"
+    );
+    let protected = strategy(&run, "singleflight");
+    assert_eq!(
+        (&protected["queries"], &protected["errors"]),
+        (&json!(1), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn the_prediction_is_the_arrival_rate_times_the_query_time() {
+    let service = embedded().await;
+    let order = json!({"callers": 40, "spread_ms": 400, "query_time_ms": 100, "strategies": ["singleflight"]});
+    let run = Page::of(&service).run("stampede", order).await;
+    assert_eq!(run["result"]["predicted_queries"], 10.0);
+    assert_eq!(strategy(&run, "singleflight")["queries"], 1);
+}
+
+#[tokio::test]
+async fn the_parameters_of_a_run_make_the_same_run_again() {
+    let service = embedded().await;
+    let page = Page::of(&service);
+    let orders = [
+        (
+            "stampede",
+            json!({"callers": 3, "query_time_ms": 1, "template": 7, "strategies": ["mutex", "off"]}),
+        ),
+        (
+            "stampede",
+            json!({"mode": "sustained", "duration_ms": 500, "strategies": ["stale"]}),
+        ),
+        (
+            "incident",
+            json!({"warm_ms": 500, "outage_ms": 500, "recovery_ms": 500}),
+        ),
+    ];
+    for (kind, order) in orders {
+        let run = page.run(kind, order.clone()).await;
+        for (name, value) in order.as_object().unwrap() {
+            assert_eq!(&run["parameters"][name], value, "{run}");
+        }
+        let at = page.begin(kind, run["parameters"].clone()).await;
+        assert_eq!(page.get(&at).await["parameters"], run["parameters"]);
+        page.ask("DELETE", &at, "").await;
+    }
+}

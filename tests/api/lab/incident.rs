@@ -1,0 +1,82 @@
+//! The incident: what an outage of the cache is without protection, and with it.
+
+use serde_json::{Value, json};
+
+use super::{Page, embedded};
+use crate::support::{Service, postgres, redis};
+
+fn order() -> Value {
+    json!({"rate_per_second": 300, "warm_ms": 1000, "outage_ms": 2500, "recovery_ms": 1500})
+}
+
+fn number(value: &Value) -> u64 {
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn assert_told(run: &Value) {
+    let [unprotected, protected] = run["result"]["parts"].as_array().unwrap().as_slice() else {
+        panic!("not two parts: {run}");
+    };
+    assert!(number(&unprotected["totals"]["errors"]) > 0, "{run}");
+    assert_eq!(protected["totals"]["errors"], 0, "{run}");
+    let queries = |part: &Value| number(&part["totals"]["queries"]);
+    assert!(queries(unprotected) > queries(protected), "{run}");
+    for part in [unprotected, protected] {
+        let phases: Vec<_> = part["timeline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|point| &point["phase"])
+            .collect();
+        for phase in ["warm", "outage", "recovery"] {
+            assert!(phases.contains(&&json!(phase)), "{run}");
+        }
+        let sum = |field: &str| {
+            part["timeline"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|point| number(&point[field]))
+                .sum::<u64>()
+        };
+        for field in ["requests", "errors", "queries"] {
+            assert_eq!(sum(field), number(&part["totals"][field]), "{field}: {run}");
+        }
+        let told = part["events"].to_string();
+        assert!(
+            told.contains("given up") && told.contains("asked again"),
+            "{told}"
+        );
+    }
+    assert_eq!(run["result"]["verdict"]["ok"], true);
+}
+
+#[tokio::test]
+async fn an_outage_fails_requests_without_protection_and_none_with_it() {
+    let service = embedded().await;
+    let page = Page::of(&service);
+    assert_told(&page.run("incident", order()).await);
+    // The service itself has noticed nothing.
+    assert_eq!(page.get("/lab/live").await["backends"]["cache_up"], true);
+    assert_eq!(
+        service.get("/readyz").await.text(),
+        "database: ok\ncache: ok\n"
+    );
+}
+
+#[tokio::test]
+async fn the_same_is_told_on_postgresql_and_redis() {
+    let (database, cache) = (
+        postgres::shared().await.database().await,
+        redis::shared().await.database(),
+    );
+    let service = Service::start(&[
+        ("DATABASE_URL", &database),
+        ("REDIS_URL", &cache),
+        ("LAB", "true"),
+    ])
+    .await;
+    assert_told(&Page::of(&service).run("incident", order()).await);
+}

@@ -1,0 +1,168 @@
+//! A headless Chromium, driven over WebDriver: what a person would do with a page, and what they would read on it.
+
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
+use super::http::Client;
+use super::port::ReservedPort;
+use super::waiting::eventually;
+
+/// One browser with one window and a profile of its own.
+pub(crate) struct Browser {
+    // Ends with this value, and the browser with it.
+    _driver: Arc<Guarded>,
+    client: Client,
+    session: String,
+}
+
+/// The key of a WebDriver element reference, fixed by its standard.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+const ARGUMENTS: &[&str] = &[
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    // As on a phone, where they take no room.
+    "--hide-scrollbars",
+];
+
+impl Browser {
+    /// Starts a browser.
+    pub(crate) async fn start() -> Self {
+        let (driver, port) = off_runtime(launch).await;
+        let mut arguments: Vec<_> = ARGUMENTS.iter().map(ToString::to_string).collect();
+        arguments.push(format!(
+            "--user-data-dir={}/profile",
+            driver.folder().display()
+        ));
+        let mut browser = Self {
+            _driver: driver,
+            client: Client::new(),
+            session: format!("http://127.0.0.1:{}/session", port.number()),
+        };
+        let wanted = json!({"goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": arguments}});
+        let begun = browser
+            .post("", json!({"capabilities": {"alwaysMatch": wanted}}))
+            .await;
+        browser.session += "/";
+        browser.session += begun["sessionId"].as_str().expect("a session");
+        browser
+    }
+
+    /// Opens a page.
+    pub(crate) async fn open(&self, url: &str) {
+        self.post("/url", json!({"url": url})).await;
+    }
+
+    /// Gives the window this size, in CSS pixels, and the page its light or its dark colours.
+    pub(crate) async fn look(&self, width: u32, height: u32, colours: &str) {
+        let size =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.tell("Emulation.setDeviceMetricsOverride", size).await;
+        // Nothing glides, so that what is in view stays where it is.
+        let features = json!([
+            {"name": "prefers-color-scheme", "value": colours},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]);
+        self.tell("Emulation.setEmulatedMedia", json!({"features": features}))
+            .await;
+    }
+
+    async fn tell(&self, command: &str, parameters: Value) {
+        let body = json!({"cmd": command, "params": parameters});
+        self.post("/goog/cdp/execute", body).await;
+    }
+
+    /// What this expression of JavaScript is in the page.
+    pub(crate) async fn read(&self, expression: &str) -> Value {
+        let script = format!("return {expression}");
+        self.post("/execute/sync", json!({"script": script, "args": []}))
+            .await
+    }
+
+    /// Waits until this expression holds in the page; `what` completes "waited in vain until ...".
+    pub(crate) async fn until(&self, what: &str, expression: &str) {
+        eventually(what, async || self.read(expression).await == true).await;
+    }
+
+    /// The text of the one element that `selector` finds.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let text = self
+            .read(&format!("document.querySelector({selector:?}).textContent"))
+            .await;
+        text.as_str().expect("an element").to_owned()
+    }
+
+    /// Clicks the one element that `selector` finds, which must be in view or come into it, and not be covered.
+    pub(crate) async fn click(&self, selector: &str) {
+        let element = self.find(selector).await;
+        self.post(&format!("/element/{element}/click"), json!({}))
+            .await;
+    }
+
+    /// Types into the one element that `selector` finds.
+    pub(crate) async fn keys(&self, selector: &str, keys: &str) {
+        let element = self.find(selector).await;
+        self.post(&format!("/element/{element}/value"), json!({"text": keys}))
+            .await;
+    }
+
+    async fn find(&self, selector: &str) -> String {
+        let found = self
+            .post(
+                "/element",
+                json!({"using": "css selector", "value": selector}),
+            )
+            .await;
+        found[ELEMENT].as_str().expect("an element").to_owned()
+    }
+
+    /// Errors and warnings that the page's console has shown since the last call.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let entries = self.post("/se/log", json!({"type": "browser"})).await;
+        let entries = entries.as_array().expect("a log").iter();
+        entries
+            .filter(|entry| entry["level"] == "SEVERE" || entry["level"] == "WARNING")
+            .map(|entry| entry["message"].to_string())
+            .collect()
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}{path}", self.session);
+        let body = Full::new(Bytes::from(body.to_string()));
+        let request = Request::post(&url)
+            .header("content-type", "application/json")
+            .body(body);
+        let answer = self.client.send(request.expect("a request")).await;
+        let mut answer = answer.expect("an answer of the driver").json();
+        assert!(answer["value"]["error"].is_null(), "{url}: {answer}");
+        answer["value"].take()
+    }
+}
+
+fn launch() -> (Arc<Guarded>, ReservedPort) {
+    let port = ReservedPort::new();
+    let driver = find_binary("chromedriver", &[], "chromium-driver");
+    let folder = create_folder();
+    // The browser writes into its user's home, whoever that is.
+    let mut command = vec!["env".to_owned(), format!("HOME={}", folder.display())];
+    command.push(driver.to_str().expect("a path in UTF-8").to_owned());
+    command.push(format!("--port={}", port.number()));
+    let program = Program {
+        command,
+        ready: "was started successfully",
+        last_signal: "KILL",
+    };
+    (Guarded::launch(folder, program), port)
+}
