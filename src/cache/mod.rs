@@ -3,6 +3,7 @@
 //! Two of them: Redis, and one inside the process that keeps the same promises. What an answer is stands in
 //! [`entry`], how it is written in Redis in [`payload`]. Nothing here knows of the database or of HTTP.
 
+mod deadlines;
 mod debts;
 pub mod entry;
 mod fence;

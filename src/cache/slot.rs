@@ -20,6 +20,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+use super::deadlines::Deadlines;
 use super::debts::{Debts, Told};
 use super::entry::Moment;
 use super::keeper::keep;
@@ -50,6 +51,7 @@ pub(super) struct Slot {
 pub(super) struct Shared {
     installed: ArcSwapOption<Connection>,
     pub(super) timeout: Duration,
+    deadlines: Deadlines,
     pub(super) faults: Switch,
     emptied: Notify,
     pub(super) tried: Notify,
@@ -75,6 +77,7 @@ impl Slot {
         let shared = Arc::new(Shared {
             installed: ArcSwapOption::empty(),
             timeout,
+            deadlines: Deadlines::new(timeout),
             faults,
             emptied: Notify::new(),
             tried: Notify::new(),
@@ -171,12 +174,12 @@ impl Shared {
             sent.map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
             reply.await
         };
-        match timeout(self.timeout, reply).await {
-            Ok(Ok(value)) => {
+        match self.deadlines.meet(reply).await {
+            Some(Ok(value)) => {
                 connection.silence.broken();
                 Ok(value)
             }
-            Ok(Err(error)) => match connection.line.meaning(&error) {
+            Some(Err(error)) => match connection.line.meaning(&error) {
                 Meaning::Answer => {
                     connection.silence.broken();
                     Err(Failure::Server(error))
@@ -187,7 +190,7 @@ impl Shared {
                     Err(Failure::Unavailable)
                 }
             },
-            Err(_) => {
+            None => {
                 if connection.silence.goes_on_since(began) {
                     self.uninstall(connection, "it does not answer in time");
                 }

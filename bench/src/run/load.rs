@@ -3,17 +3,21 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use crate::measures::Measures;
 use crate::options::{Case, Options};
 use crate::process::Process;
 use crate::stage::{FEW, MANY, Stage, TEMPLATE};
-use crate::wrk::Load;
+use crate::wrk::{Answered, Load};
 
 /// One of the things that take turns.
 struct Turn<'a> {
     name: &'static str,
     process: &'a Process,
     load: Load,
+    /// How long until all connections are there, if that takes a while.
+    settling: Option<Duration>,
 }
 
 /// Has all of them take turns, round by round.
@@ -24,15 +28,15 @@ pub(crate) async fn measure(
 ) -> io::Result<()> {
     let turns = turns(stage, options);
     for turn in &turns {
-        turn.load.run(Duration::from_millis(300)).await?;
+        run(turn, Duration::from_millis(300)).await?;
     }
     for round in 1..=options.rounds {
         for turn in &turns {
             eprint!("\rround {round} of {}: {:24}", options.rounds, turn.name);
-            let before = turn.process.processor_time()?;
-            let answered = turn.load.run(options.load).await?;
-            let spent = turn.process.processor_time()? - before;
-            let micros = spent.as_secs_f64() * 1e6 / answered.requests;
+            let (answered, micros) = match turn.settling {
+                None => cost(turn, options.load).await?,
+                Some(settling) => settled_cost(turn, settling, options.load).await?,
+            };
             measures.add(&format!("{} cpu", turn.name), micros);
             measures.add(&format!("{} rate", turn.name), answered.per_second);
             measures.add(&format!("{} p99", turn.name), answered.p99_micros);
@@ -40,6 +44,44 @@ pub(crate) async fn measure(
     }
     eprintln!("\r{:40}", "");
     Ok(())
+}
+
+/// What was answered, and the microseconds of processor time for each.
+async fn cost(turn: &Turn<'_>, load: Duration) -> io::Result<(Answered, f64)> {
+    let before = turn.process.processor_time()?;
+    let answered = run(turn, load).await?;
+    let spent = turn.process.processor_time()? - before;
+    let micros = spent.as_secs_f64() * 1e6 / answered.requests;
+    Ok((answered, micros))
+}
+
+/// The same, once all connections are there: thousands of them cost more than what is asked on them in a short while.
+async fn settled_cost(
+    turn: &Turn<'_>,
+    settling: Duration,
+    load: Duration,
+) -> io::Result<(Answered, f64)> {
+    let requests = "http_request_total{method=\"GET\",path=\"/template-details\"";
+    let count = async || {
+        io::Result::Ok((
+            turn.process.counter(requests).await?,
+            turn.process.processor_time()?,
+        ))
+    };
+    let counted = async {
+        sleep(settling).await;
+        let before = count().await?;
+        sleep(load).await;
+        let after = count().await?;
+        io::Result::Ok((after.1 - before.1).as_secs_f64() * 1e6 / (after.0 - before.0))
+    };
+    let (answered, micros) = tokio::join!(run(turn, settling + load * 2), counted);
+    Ok((answered?, micros?))
+}
+
+async fn run(turn: &Turn<'_>, duration: Duration) -> io::Result<Answered> {
+    let answered = turn.load.run(duration).await;
+    answered.map_err(|error| io::Error::other(format!("{}: {error}", turn.name)))
 }
 
 fn turns<'a>(stage: &'a Stage, options: &Options) -> Vec<Turn<'a>> {
@@ -52,6 +94,7 @@ fn turns<'a>(stage: &'a Stage, options: &Options) -> Vec<Turn<'a>> {
             header: None,
             templates: None,
         },
+        settling: None,
     };
     let mut turns = vec![turn("hello", &stage.hello, "/")];
     turns.push(turn("hit", &stage.few, TEMPLATE));
@@ -68,6 +111,7 @@ fn turns<'a>(stage: &'a Stage, options: &Options) -> Vec<Turn<'a>> {
     {
         let mut crowd = turn("hit by 4000", &stage.few, TEMPLATE);
         crowd.load.connections = 4_000;
+        crowd.settling = Some(Duration::from_secs(1));
         turns.push(crowd);
         let mut of_few = turn("hit of 100", &stage.few, TEMPLATE);
         of_few.load.templates = Some(FEW);

@@ -40,19 +40,16 @@ impl Stage {
         let database_url = postgres.database().await;
         let nobody = ReservedPort::new();
         let closed = format!("redis://127.0.0.1:{}", nobody.number());
-        let small = redis.database();
-        fill(&small, FEW).await?;
+        let few = on_a_full_redis(&database_url, &redis.database(), FEW).await?;
         let many = if options.includes(Case::Growth) || options.includes(Case::Idle) {
             eprintln!("filling a Redis with {MANY} templates");
-            let large = redis.database();
-            fill(&large, MANY).await?;
-            Some(service(&database_url, &large).await?)
+            Some(on_a_full_redis(&database_url, &redis.database(), MANY).await?)
         } else {
             None
         };
         let stage = Self {
             hello: Process::hello().await?,
-            few: service(&database_url, &small).await?,
+            few,
             many,
             away: service(&database_url, &closed).await?,
             redis,
@@ -87,15 +84,30 @@ impl Stage {
 /// The template that load is put on.
 pub(crate) const TEMPLATE: &str = "/template-details?id=1";
 
-/// The service with the defaults, but for the time that templates are kept and for the admission of 4,000 callers.
+/// The service with the defaults, but for the time that templates are kept, and for 4,000 callers at once: they are
+/// admitted, and wait for each other longer than `REDIS_TIMEOUT` is by default.
 pub(crate) async fn service(database_url: &str, redis_url: &str) -> io::Result<Process> {
     Process::service(&[
         ("DATABASE_URL", database_url),
         ("REDIS_URL", redis_url),
         ("CACHE_TTL", TTL),
         ("MAX_IN_FLIGHT", "8000"),
+        ("REDIS_TIMEOUT", "1s"),
     ])
     .await
+}
+
+/// A service whose Redis has these templates. They come after its start: what is older than that is not trusted to have
+/// missed no change when Redis is slow to answer.
+async fn on_a_full_redis(
+    database_url: &str,
+    redis_url: &str,
+    templates: u32,
+) -> io::Result<Process> {
+    let service = service(database_url, redis_url).await?;
+    ask(service.address, TEMPLATE, "").await?;
+    fill(redis_url, templates).await?;
+    Ok(service)
 }
 
 /// Puts templates into a Redis as the service itself would.
