@@ -1,5 +1,5 @@
 //! The router and its handlers. Templates are read in [`read`], which [`front`] reaches without the router, and written
-//! in [`write`]. What a status code is stands in [`error`], the headers of a template in [`headers`], what happens to
+//! in [`mod@write`]. What a status code is stands in [`error`], the headers of a template in [`headers`], what happens to
 //! every request in [`observe`], connections in [`server`].
 
 mod error;
