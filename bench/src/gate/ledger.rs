@@ -10,6 +10,9 @@ use std::path::PathBuf;
 /// How much more than what stands in the ledger is still the same: counts differ a little from run to run.
 pub(crate) const SLACK: f64 = 1.03;
 
+/// The remark that says which compiler made what was counted.
+const COMPILER: &str = "# Compiler: ";
+
 /// All lines, and the remarks before them.
 pub(crate) struct Ledger {
     remarks: Vec<String>,
@@ -72,6 +75,18 @@ impl Ledger {
         })
     }
 
+    /// Whether its instructions were counted with this compiler, so that they can be compared.
+    pub(crate) fn is_by(&self, compiler: &str) -> bool {
+        let line = format!("{COMPILER}{compiler}");
+        self.remarks.contains(&line)
+    }
+
+    /// Notes which compiler made what is counted now.
+    pub(crate) fn sign(&mut self, compiler: &str) {
+        self.remarks.retain(|remark| !remark.starts_with(COMPILER));
+        self.remarks.push(format!("{COMPILER}{compiler}"));
+    }
+
     fn line(&self, case: &str, unit: &str) -> Option<&Line> {
         self.lines
             .iter()
@@ -82,9 +97,7 @@ impl Ledger {
         let Some(line) = self.line(case, unit) else {
             return Verdict::Unknown;
         };
-        // A tenth is what is written.
-        let grown = |figure: f64, than: f64| figure > than * SLACK + 0.1;
-        if grown(figure, line.allowed) {
+        if line.exceeded_by(figure) {
             Verdict::Grown(line.allowed)
         } else if grown(line.allowed, line.lowest) && line.reason.is_empty() {
             Verdict::Unreasoned(line.lowest)
@@ -103,7 +116,10 @@ impl Ledger {
             unit: unit.to_owned(),
             allowed: figure,
             lowest: before.map_or(figure, |line| line.lowest.min(figure)),
-            reason: before.map_or_else(String::new, |line| line.reason.clone()),
+            // It explains what was allowed before, and no further growth.
+            reason: before
+                .filter(|line| !line.exceeded_by(figure))
+                .map_or_else(String::new, |line| line.reason.clone()),
         };
         self.lines
             .retain(|line| line.case != case || line.unit != unit);
@@ -117,7 +133,17 @@ impl Ledger {
     }
 }
 
+/// Whether a figure is more than this, and not just by what counts differ.
+fn grown(figure: f64, than: f64) -> bool {
+    // A tenth is what is written.
+    figure > than * SLACK + 0.1
+}
+
 impl Line {
+    fn exceeded_by(&self, figure: f64) -> bool {
+        grown(figure, self.allowed)
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         Some(Self {
