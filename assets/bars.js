@@ -1,4 +1,4 @@
-// Horizontal bars as inline SVG: one per row with its number, and shares of a whole.
+// Horizontal bars as inline SVG: one per row, with its number and what was expected.
 
 import { drawn } from "./dom.js";
 import { count } from "./format.js";
@@ -37,20 +37,5 @@ export function barChart({ width, rows, name }) {
   svg.append(drawn("line", { class: "axis", x1: left, x2: left, y1: 0, y2: height - AXIS }));
   svg.append(drawn("text", { class: "tick", x: left, y: height - 5, "text-anchor": "middle", text: "0" }));
   svg.append(drawn("text", { class: "tick", x: right, y: height - 5, "text-anchor": "middle", text: count(most) }));
-  return svg;
-}
-
-/** One bar that is divided among parts [{name, value}], each of class `source-NAME`. */
-export function dividedBar({ width, parts, name }) {
-  const height = 22;
-  const whole = parts.reduce((sum, part) => sum + part.value, 0);
-  const svg = drawn("svg", { class: "chart divided", role: "img", "aria-label": name, width, height, viewBox: `0 0 ${width} ${height}` });
-  svg.append(drawn("rect", { class: "empty", x: 0, y: 0, width, height, rx: 4 }));
-  let at = 0;
-  for (const part of parts) {
-    const share = whole ? (part.value / whole) * width : 0;
-    if (share > 0) svg.append(drawn("rect", { class: `source-${part.name}`, x: at, y: 0, width: share, height }));
-    at += share;
-  }
   return svg;
 }

@@ -64,7 +64,7 @@ function curves(rows) {
   return rows.map((row) => {
     const plot = element("div", { class: "plot" });
     const points = row.curve.map(({ ms, at_once: queries }) => [ms, queries]);
-    const redraw = atWidthOf(plot, (width) => lineChart({
+    atWidthOf(plot, (width) => lineChart({
       width,
       height: CURVE_HEIGHT,
       series: [{ points, look: look(row), area: true, step: true }],
@@ -72,7 +72,6 @@ function curves(rows) {
       y: { most, unit: "" },
       name: `${row.strategy}: queries at once over ${milliseconds(until)}, at most ${count(row.most_at_once)}`,
     }));
-    redraw();
     return element("figure", { class: "curve" },
       element("figcaption", {},
         element("span", { class: "curve-name", text: row.strategy }),

@@ -1,22 +1,11 @@
 // Faults and background traffic: what is set, what it does, and which mechanism answers meanwhile.
 
 import { ask } from "./api.js";
-import { dividedBar } from "./bars.js";
 import { atWidthOf, byId, element, report, say } from "./dom.js";
 import { choose, chosen, limit } from "./form.js";
 import { count, sentence } from "./format.js";
 import { onLive, pollNow } from "./live.js";
-
-const SOURCES = {
-  hit: "from the cache",
-  local: "from this process' copy",
-  loaded: "own load",
-  shared: "another caller's load",
-  stale: "an old copy, past its TTL",
-  not_found: "no such template",
-  shed: "refused at once",
-  error: "no answer",
-};
+import { SOURCES, sourceName, sourcesBar } from "./sources.js";
 
 const ENDS = "Everything clears by itself ten minutes after the last change, and soon after this page is closed.";
 
@@ -128,14 +117,12 @@ function showBackend(id, name, up) {
 function buildLegend() {
   const entry = ([name, words]) => element("li", {},
     element("span", { class: `swatch source-${name}`, "aria-hidden": "true" }),
-    element("span", {}, element("strong", { text: name.replace("_", " ") }), ` ${words}`),
+    element("span", {}, element("strong", { text: sourceName(name) }), ` ${words}`),
     element("span", { class: "share-of", id: `source-${name}` }));
   byId("sources").replaceChildren(...Object.entries(SOURCES).map(entry));
 }
 
 function drawSources(width) {
-  const parts = Object.keys(SOURCES).map((name) => ({ name, value: sources?.[name] ?? 0 }));
-  for (const { name, value } of parts) say(byId(`source-${name}`), `${count(value)}/s`);
-  const said = parts.filter(({ value }) => value > 0).map(({ name, value }) => `${name} ${count(value)}`);
-  return dividedBar({ width, parts, name: `Answers of the last second: ${said.join(", ") || "none"}` });
+  for (const name of Object.keys(SOURCES)) say(byId(`source-${name}`), `${count(sources?.[name] ?? 0)}/s`);
+  return sourcesBar({ width, counts: sources, of: "Answers of the last second" });
 }

@@ -3,6 +3,7 @@
 import { lineChart, ticks } from "./chart.js";
 import { atWidthOf, byId, element } from "./dom.js";
 import { count, milliseconds } from "./format.js";
+import { SOURCES, sourceName, sourcesBar, summed } from "./sources.js";
 import { table } from "./table.js";
 
 const HEIGHT = 128;
@@ -56,7 +57,7 @@ function drawnPart(part, scale) {
   const charts = CHARTS.map(({ title, unit, lines }, at) => {
     const plot = element("div", { class: "plot" });
     const series = lines.map(({ of, look }) => ({ points: pieces(part).map((point) => [point.ms, of(point)]), look, area: true }));
-    const redraw = atWidthOf(plot, (width) => lineChart({
+    atWidthOf(plot, (width) => lineChart({
       width,
       height: HEIGHT,
       series,
@@ -66,7 +67,6 @@ function drawnPart(part, scale) {
       bands: [{ from, to, label: "Redis black-holed" }],
       name: `${PARTS[part.part] ?? part.part}: ${title.toLowerCase()} over ${milliseconds(until)}`,
     }));
-    redraw();
     return element("figure", {}, element("figcaption", { text: title }), plot);
   });
   const events = part.events.map(({ ms, what }) => element("li", {},
@@ -75,8 +75,21 @@ function drawnPart(part, scale) {
     element("h3", { text: PARTS[part.part] ?? part.part }),
     element("p", { class: "settings" }, ...part.settings.map((setting) => element("code", { text: setting }))),
     element("p", { class: "outcome" }, ...outcome(part)),
+    whence(part),
     ...charts,
     element("ol", { class: "events" }, ...events));
+}
+
+/** Where the part's answers came from, until now. */
+function whence({ timeline }) {
+  const counts = summed(timeline.map(({ sources }) => sources));
+  const bar = element("div", { class: "plot" });
+  atWidthOf(bar, (width) => sourcesBar({ width, counts, of: "All answers" }));
+  const some = Object.keys(SOURCES).filter((name) => counts[name] > 0);
+  const key = some.map((name) => element("li", {},
+    element("span", { class: `swatch source-${name}`, "aria-hidden": "true" }), `${sourceName(name)} ${count(counts[name])}`));
+  return element("figure", {},
+    element("figcaption", { text: "Where answers came from" }), bar, element("ul", { class: "key-list" }, ...key));
 }
 
 function outcome({ totals: { errors, requests } }) {

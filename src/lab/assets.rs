@@ -19,7 +19,7 @@ const FILES: &[(&str, &str, &str)] = files! {
     "text/javascript; charset=utf-8":
         "api.js" "bars.js" "chart.js" "comparison.js" "connection.js" "dom.js" "explain.js" "faults.js" "flights.js"
         "form.js" "format.js" "headline.js" "incident.js" "lab.js" "live.js" "panels.js" "runs.js"
-        "section.js" "share.js" "stampede.js" "story.js" "strategies.js" "table.js" "trouble.js";
+        "section.js" "share.js" "sources.js" "stampede.js" "story.js" "strategies.js" "table.js" "trouble.js";
 };
 
 /// Nothing from elsewhere, and nobody else's frame around it.

@@ -1,5 +1,6 @@
 //! A headless Chromium, driven over WebDriver: what a person would do with a page, and what they would read on it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -15,7 +16,7 @@ use super::waiting::eventually;
 /// One browser with one window and a profile of its own.
 pub(crate) struct Browser {
     // Ends with this value, and the browser with it.
-    _driver: Arc<Guarded>,
+    driver: Arc<Guarded>,
     client: Client,
     session: String,
 }
@@ -47,7 +48,7 @@ impl Browser {
             driver.folder().display()
         ));
         let mut browser = Self {
-            _driver: driver,
+            driver,
             client: Client::new(),
             session: format!("http://127.0.0.1:{}/session", port.number()),
         };
@@ -58,6 +59,11 @@ impl Browser {
         browser.session += "/";
         browser.session += begun["sessionId"].as_str().expect("a session");
         browser
+    }
+
+    /// Where its profile is; the folder goes away with this value.
+    pub(crate) fn folder(&self) -> &Path {
+        self.driver.folder()
     }
 
     /// Opens a page.

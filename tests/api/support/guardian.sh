@@ -39,9 +39,11 @@ while read -r order; do
     echo done >&3
 done
 
-# A server that may be killed outright takes its children with it: a browser outlives its driver.
-if [ "$last" = KILL ]; then kill -STOP "$server" && kill -KILL $(children); fi
+# A server that may be killed outright takes all below it along: a browser outlives its driver, and its parts outlive it
+# and write their caches.
+below() { for child in $(cat "/proc/$1/task/"*/children); do echo "$child" && below "$child"; done; }
+if [ "$last" = KILL ]; then kill -STOP "$server" && kill -KILL $(below "$server"); fi
 end
-# Repeated, because a child's child may still write while it ends.
+# Repeated, because what was killed may still write while it ends.
 tries=0
 until rm -rf "$folder" || [ $((tries += 1)) -gt 250 ]; do sleep 0.02; done

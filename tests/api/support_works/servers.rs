@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::{
-    Postgres, Prometheus, Redis, eventually, http, postgres, redis as support_redis,
+    Browser, Postgres, Prometheus, Redis, eventually, http, postgres, redis as support_redis,
 };
 
 /// Long enough for a living server to answer; only ever awaited from one that must not.
@@ -151,6 +151,33 @@ async fn a_dropped_server_leaves_nothing() {
     drop(redis);
     gone(&folder).await;
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_dropped_browser_leaves_nothing() {
+    let browser = Browser::start().await;
+    browser.open("about:blank").await;
+    let folder = browser.folder().to_owned();
+    let opened = processes_that_name(&folder);
+    drop(browser);
+    gone(&folder).await;
+    assert!(opened > 0);
+    eventually("the browser has ended", async || {
+        processes_that_name(&folder) == 0
+    })
+    .await;
+}
+
+/// How many processes have `folder` in their command line.
+fn processes_that_name(folder: &Path) -> usize {
+    let folder = folder.to_str().unwrap();
+    let lines = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let line = std::fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).into_owned())
+    });
+    lines
+        .filter(|line| line.contains("--type=") && line.contains(folder))
+        .count()
 }
 
 /// Set for the process that [`servers_end_with_a_killed_owner`] kills.
