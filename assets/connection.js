@@ -1,6 +1,6 @@
 // The line at the top: live, or that the service does not answer and why.
 
-import { byId, report } from "./dom.js";
+import { byId, report, say } from "./dom.js";
 import { onLive } from "./live.js";
 
 /** Keeps the line at the top: live, or since when the service has not answered and why. */
@@ -12,6 +12,7 @@ export function showConnection() {
     if (problem) {
       silent = true;
       note = null;
+      say(byId("connection-answers"), "");
       report(line, "bad", `${problem.message} Asking again every 2 seconds.`);
       document.body.classList.add("cut-off");
       return;
@@ -21,6 +22,8 @@ export function showConnection() {
     silent = false;
     document.body.classList.remove("cut-off");
     if (note && Date.now() > note.until) note = null;
-    report(line, "good", note ? note.words : `Live. Answers now: ${answer.answering.mechanism}`);
+    // Beside the line, not in it: what changes every second is not to be read aloud.
+    say(byId("connection-answers"), `Answers now: ${answer.answering.mechanism}`);
+    report(line, "good", note ? note.words : "Live.");
   });
 }

@@ -5,12 +5,14 @@ import { atWidthOf, byId, element, report, say } from "./dom.js";
 import { choose, chosen, limit } from "./form.js";
 import { count, sentence } from "./format.js";
 import { onLive, pollNow } from "./live.js";
+import { copyButtons, linkTo, onLinkTo } from "./share.js";
 import { SOURCES, sourceName, sourcesBar } from "./sources.js";
 
 const ENDS = "Everything clears by itself ten minutes after the last change, and soon after this page is closed.";
 
 const SLOW = { cache: "cache-slow", database: "database-slow" };
 
+let cacheName = "Cache";
 let conditions = null;
 let sending = false;
 let sources = null;
@@ -20,7 +22,10 @@ let redrawSources = null;
 export function showFaults({ cache, limits }) {
   byId("traffic").max = limits.traffic_per_second.most;
   limit({ "cache-slow": limits.slow_ms, "database-slow": limits.slow_ms });
-  say(byId("cache-name"), cache === "redis" ? "Redis" : "Redis (embedded stand-in)");
+  cacheName = cache === "redis" ? "Redis" : "Embedded cache";
+  say(byId("cache-name"), cacheName);
+  byId("faults-share").append(copyButtons({ value: () => conditions, link: () => linkTo("faults", settings(conditions ?? {})) }));
+  onLinkTo("faults", offer);
   redrawSources = atWidthOf(byId("sources-bar"), drawSources);
   buildLegend();
 
@@ -39,6 +44,21 @@ export function showFaults({ cache, limits }) {
   addEventListener("pagehide", () => {
     if (conditions?.mine && !isClear(conditions)) ask("DELETE", "/lab/conditions", undefined, { leaving: true }).catch(() => {});
   });
+}
+
+const SETTINGS = { traffic_per_second: Number, cache: String, cache_slow_ms: Number, database: String, database_slow_ms: Number };
+
+/** What can be set, of conditions or of a link's texts. */
+function settings(values) {
+  const known = Object.entries(SETTINGS).filter(([name]) => values[name] !== undefined);
+  return Object.fromEntries(known.map(([name, as]) => [name, as(values[name])]));
+}
+
+/** A link alone breaks nothing: a person has to agree. */
+function offer(values) {
+  const wanted = settings(values);
+  const agree = element("button", { type: "button", text: "Set as the link says", click: () => send("POST", wanted).then(() => agree.remove()) });
+  byId("faults-link").replaceChildren(agree);
 }
 
 async function send(method, body) {
@@ -62,7 +82,7 @@ function isClear(set) {
 
 function inWords(set) {
   if (isClear(set)) return "All is well, and there is no background traffic.";
-  return `Set: ${count(set.traffic_per_second)} requests/s; ${set.cache === "ok" ? "Redis ok" : `Redis ${set.cache}`}; ` +
+  return `Set: ${count(set.traffic_per_second)} requests/s; ${cacheName} ${set.cache}; ` +
     `database ${set.database}.`;
 }
 
@@ -104,7 +124,7 @@ function live(answer) {
   say(byId("mechanism"), mechanism);
   say(byId("mechanism-words"), sentence(words));
   showBackend("database-up", "Database", answer.backends.database_up);
-  showBackend("cache-up", "Redis", answer.backends.cache_up);
+  showBackend("cache-up", cacheName, answer.backends.cache_up);
   sources = answer.samples.at(-1)?.sources ?? sources;
   redrawSources();
 }

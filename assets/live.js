@@ -13,6 +13,7 @@ const AFTER_FAILURE_MS = 2000;
 const listeners = [];
 let samples = [];
 let last = null;
+let process = null;
 let timer = null;
 let asking = false;
 let here = false;
@@ -70,7 +71,8 @@ async function poll() {
 }
 
 function keep(answer) {
-  const restarted = last !== null && answer.seq < last;
+  const restarted = process !== null && answer.process !== process;
+  process = answer.process;
   if (restarted) samples = [];
   const newest = samples.length ? samples[samples.length - 1].seq : -1;
   samples = samples.concat(answer.samples.filter((sample) => sample.seq > newest)).slice(-WINDOW);

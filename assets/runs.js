@@ -5,6 +5,7 @@ import { onLive } from "./live.js";
 
 const BETWEEN_MS = 250;
 const AFTER_FAILURE_MS = 2000;
+const GONE = "The service no longer knows this run: it was restarted, or eight newer runs have ended.";
 
 /**
  * The runs of one kind. `show(run)` is called with each state of the run, `fail(words)` with what went wrong, and
@@ -28,11 +29,14 @@ export function runsOf(kind, { show, fail, lost }) {
   const next = async (run) => {
     for (;;) {
       try {
-        return await ask("GET", `/lab/runs/${run.id}`);
+        const now = await ask("GET", `/lab/runs/${run.id}`);
+        if (now.process === run.process) return now;
+        fail(GONE);
+        return null;
       } catch (problem) {
         if (problem.name !== "Problem") throw problem;
         if (problem.status === 404) {
-          fail("The service no longer knows this run: it was restarted, or eight newer runs have ended.");
+          fail(GONE);
           return null;
         }
         lost(problem.message);

@@ -1,6 +1,7 @@
 // What each section that makes runs has: a form with its button, stop, progress, a status line, and a result to share.
 
 import { byId, report } from "./dom.js";
+import { onLive } from "./live.js";
 import { progressInWords, runsOf } from "./runs.js";
 import { copyButtons, keepInAddress, linkTo, onLinkTo } from "./share.js";
 
@@ -14,14 +15,20 @@ export function makesRuns(kind, { parameters, restore, refuse = () => null, draw
   const part = (name) => byId(`${kind}-${name}`);
   const status = part("status");
   let last = null;
+  let running = false;
+  // What the status line said before a run of the other kind was in the way.
+  let before = null;
 
   const busy = (words, share) => {
+    running = true;
+    before = null;
     report(status, "busy", words);
     part("progress").value = share;
     part("progress").hidden = part("stop").hidden = false;
     part("go").disabled = true;
   };
   const idle = (kind, words) => {
+    running = false;
     // A button that vanishes under the focus would send the keyboard back to the top.
     if (document.activeElement === part("stop")) status.focus();
     part("progress").hidden = part("stop").hidden = true;
@@ -49,6 +56,18 @@ export function makesRuns(kind, { parameters, restore, refuse = () => null, draw
     busy("Starting…", 0);
     keepInAddress(kind, parameters());
     runs.start(parameters());
+  });
+  onLive(({ answer }) => {
+    if (!answer || running) return;
+    const other = answer.run?.state === "running" && answer.run.kind !== kind;
+    part("go").disabled = other;
+    if (other && !before) {
+      before = [status.dataset.kind, status.textContent];
+      report(status, "plain", `Another run is under way: ${answer.run.kind}. Stop it or wait for its end.`);
+    } else if (!other && before) {
+      report(status, ...before);
+      before = null;
+    }
   });
   part("stop").addEventListener("click", () => runs.stop());
   part("share").append(copyButtons({ value: () => last, link: () => linkTo(kind, last.parameters) }));

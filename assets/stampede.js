@@ -65,11 +65,12 @@ function parameters() {
 
 /** Arrival rate x query time, said before the run so that it can be compared with what is measured. */
 function predict() {
-  const { mode, callers, spread_ms: spread, query_time_ms: query, rate_per_second: rate } = parameters();
+  const { mode, callers, spread_ms: spread, query_time_ms: query, rate_per_second: rate, duration_ms: length } = parameters();
   const words = byId("prediction");
   if (mode === "sustained") {
-    const size = Math.max(1, (rate * query) / 1000);
-    words.textContent = `Predicted without protection: ${count(rate)} requests/s × ${count(query)} ms = ` +
+    const meanwhile = Math.min(query, length);
+    const size = Math.max(1, (rate * meanwhile) / 1000);
+    words.textContent = `Predicted without protection: ${count(rate)} requests/s × ${count(meanwhile)} ms = ` +
       `${counted(size, "query", "queries")} each time the template expires.`;
   } else {
     const within = spread > query || query === 0;
@@ -79,5 +80,5 @@ function predict() {
         ? `because that many of the ${count(callers)} callers ask within one query of ${count(query)} ms.`
         : "because every caller asks before the first answer is there.");
   }
-  if (!Number.isFinite(query) || !Number.isFinite(mode === "sustained" ? rate : callers)) words.textContent = "";
+  if (!Number.isFinite(query) || !Number.isFinite(mode === "sustained" ? rate * length : callers)) words.textContent = "";
 }

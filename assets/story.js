@@ -64,7 +64,7 @@ function drawnPart(part, scale) {
       x: { from: 0, to: until, marks: marks.map((mark) => ({ at: mark, label: `${mark / 1000} s` })) },
       y: { most: most[at], unit },
       room: ROOM,
-      bands: [{ from, to, label: "Redis black-holed" }],
+      bands: [{ from, to, label: "Cache black-holed" }],
       name: `${PARTS[part.part] ?? part.part}: ${title.toLowerCase()} over ${milliseconds(until)}`,
     }));
     return element("figure", {}, element("figcaption", { text: title }), plot);

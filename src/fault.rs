@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// What is the matter with a backend.
@@ -29,7 +30,13 @@ pub struct Broken;
 
 /// Whether there is a fault. Clones share it; the default one can have none.
 #[derive(Clone, Debug, Default)]
-pub struct Switch(Option<Arc<AtomicU64>>);
+pub struct Switch(Option<Arc<Position>>);
+
+#[derive(Debug, Default)]
+struct Position {
+    fault: AtomicU64,
+    changed: Notify,
+}
 
 const REFUSED: u64 = 1;
 const BLACK_HOLED: u64 = 2;
@@ -58,13 +65,15 @@ impl Switch {
             }
         };
         if let Some(switch) = &self.0 {
-            switch.store(state, Ordering::Relaxed);
+            switch.fault.store(state, Ordering::Relaxed);
+            switch.changed.notify_waiters();
         }
     }
 
     /// What the matter is.
     pub fn fault(&self) -> Fault {
-        match self.0.as_ref().map(|state| state.load(Ordering::Relaxed)) {
+        let state = self.0.as_ref();
+        match state.map(|state| state.fault.load(Ordering::Relaxed)) {
             None | Some(0) => Fault::None,
             Some(REFUSED) => Fault::Refused,
             Some(BLACK_HOLED) => Fault::BlackHoled,
@@ -82,6 +91,20 @@ impl Switch {
             }
             Fault::Refused => Err(Broken),
             Fault::BlackHoled => pending().await,
+        }
+    }
+
+    /// Completes when connections break: whoever waits for an answer need not wait any longer.
+    pub async fn breaks(&self) {
+        let Some(switch) = &self.0 else {
+            return pending().await;
+        };
+        loop {
+            let changed = switch.changed.notified();
+            if self.fault() == Fault::Refused {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -114,5 +137,17 @@ mod tests {
         let none = Switch::default();
         none.set(Fault::Refused);
         assert_eq!((none.fault(), none.exists()), (Fault::None, false));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_answer_hears_that_connections_break() {
+        let switch = Switch::new();
+        let (heard, ()) = tokio::join!(switch.breaks(), async {
+            tokio::task::yield_now().await;
+            switch.set(Fault::BlackHoled);
+            tokio::task::yield_now().await;
+            switch.set(Fault::Refused);
+        });
+        assert_eq!((heard, switch.fault()), ((), Fault::Refused));
     }
 }

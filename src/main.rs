@@ -49,7 +49,12 @@ async fn start(config: &Config) -> Result<(), StartError> {
 #[tokio::main]
 async fn show_lab(config: &Config, command: &LabCommand) -> ExitCode {
     match lab::show(config, command).await {
-        Ok(shown) => print(&shown.text, shown.ok),
+        Ok(shown) => {
+            if let Some(problem) = &shown.problem {
+                eprintln!("stampede: {problem}");
+            }
+            print(&shown.text, shown.ok)
+        }
         Err(complaint) => {
             eprintln!("stampede: {complaint}");
             ExitCode::from(WRONG_SETTING)

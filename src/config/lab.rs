@@ -157,14 +157,19 @@ pub(super) fn cli() -> Cli {
         .arg(strategies.value_delimiter(',').value_name("NAMES"))
         .arg(json())
         .after_help(
-            "Exit 0 if the protected strategies made no more than one query per expiry, 1 if they made more, 2 for a \
-             flag or a setting that cannot be used.",
+            "Exit 0 if the protected strategies made no more queries than promised, 1 if they made more or it could not \
+             be run (then standard error says why), 2 for a flag or a setting that cannot be used.",
         )
+        .args_conflicts_with_subcommands(true)
         .subcommand(
             Cli::new("incident")
                 .about("Show an outage of the cache under traffic, first without protection, then with it")
                 .args(OF_AN_INCIDENT.iter().map(number))
-                .arg(json()),
+                .arg(json())
+                .after_help(
+                    "Exit 0 if no request failed with protection, 1 if one did or it could not be run (then standard \
+                     error says why), 2 for a flag or a setting that cannot be used.",
+                ),
         )
 }
 

@@ -72,6 +72,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// Whether the lab is served.
     pub lab: bool,
+    /// What `LAB` says of it; none = `auto`.
+    pub lab_asked: Option<bool>,
     /// Names under which the lab answers besides this machine's own.
     pub lab_hosts: Vec<String>,
     /// How log lines look.
@@ -138,8 +140,13 @@ impl Config {
         let database_url = read.url("DATABASE_URL", &["postgres", "postgresql", "sqlite"]);
         let redis_url = read.url("REDIS_URL", REDIS_SCHEMES);
         let embedded = database_url.is_none() && redis_url.is_none();
+        let http_addr = read.address("HTTP_ADDR");
+        let lab_asked = read.one_of(
+            "LAB",
+            &[("auto", None), ("true", Some(true)), ("false", Some(false))],
+        );
         let config = Self {
-            http_addr: read.address("HTTP_ADDR"),
+            http_addr,
             protection: read.one_of(
                 "PROTECTION",
                 &[
@@ -173,12 +180,9 @@ impl Config {
             request_timeout: read.duration("REQUEST_TIMEOUT", 10 * MILLISECOND..=20 * MINUTE),
             shutdown_grace: read.duration("SHUTDOWN_GRACE", Duration::ZERO..=DAY),
             admin_token: read.token("ADMIN_TOKEN"),
-            lab: read
-                .one_of(
-                    "LAB",
-                    &[("auto", None), ("true", Some(true)), ("false", Some(false))],
-                )
-                .unwrap_or(embedded),
+            // The lab makes load and faults: nobody on the network gets it unasked.
+            lab: lab_asked.unwrap_or(embedded && http_addr.ip().is_loopback()),
+            lab_asked,
             lab_hosts: read.names("LAB_HOSTS"),
             log_format: read.one_of(
                 "LOG_FORMAT",

@@ -172,7 +172,7 @@ pub const SETTINGS: &[Setting] = &[
         "LAB",
         "auto",
         "true",
-        "true, false, or auto = only when database and cache are both embedded",
+        "true, false, or auto = only when HTTP_ADDR is a loopback address and database and cache are embedded",
     ),
     plain(
         "LAB_HOSTS",

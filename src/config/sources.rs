@@ -72,6 +72,7 @@ fn cli() -> Cli {
     });
     Cli::new("stampede")
         .version(env!("CARGO_PKG_VERSION"))
+        .max_term_width(80)
         .about("Serves templates through a cache, and survives the stampede when the cache is gone.")
         .after_help(
             "Every flag is also an environment variable (in brackets), and any X_FILE names a file that holds X. \

@@ -47,6 +47,27 @@ fn a_real_database_has_no_artificial_delay_and_no_lab() {
 }
 
 #[test]
+fn on_an_address_that_others_reach_the_lab_is_off_unless_it_is_asked_for() {
+    for (address, without, asked) in [
+        ("0.0.0.0:8080", false, true),
+        ("[::]:8080", false, true),
+        ("192.0.2.7:8080", false, true),
+        ("[::1]:8080", true, true),
+        ("127.0.0.2:8080", true, true),
+    ] {
+        let lab = |variables: &[(&str, &str)]| config(variables).unwrap().lab;
+        assert_eq!(lab(&[("HTTP_ADDR", address)]), without, "{address}");
+        assert_eq!(lab(&[("HTTP_ADDR", address), ("LAB", "true")]), asked);
+    }
+}
+
+#[test]
+fn a_flag_of_the_comparison_before_the_incident_is_an_error() {
+    let arguments = ["stampede", "lab", "--callers", "5", "incident"].map(Into::into);
+    assert!(command_from(arguments, &lookup(&[])).is_err());
+}
+
+#[test]
 fn an_empty_variable_counts_as_not_given() {
     assert!(
         config(&[("REDIS_URL", ""), ("CACHE_TTL", "")])

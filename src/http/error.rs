@@ -107,7 +107,7 @@ impl HttpError {
                 StatusCode::CONFLICT,
                 "busy",
                 "Busy",
-                "a run is under way; stop it or wait for its end",
+                "a run is under way, or was stopped and is about to end; stop it or wait for its end",
             ),
             Self::Unauthorized => (
                 StatusCode::UNAUTHORIZED,

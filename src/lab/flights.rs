@@ -15,9 +15,15 @@ use crate::template::TemplateId;
 /// The services whose flights are looked at, and what they have landed.
 #[derive(Default)]
 pub(super) struct FlightLog {
-    services: Mutex<Vec<(&'static str, TemplateService)>>,
+    services: Mutex<Vec<Watched>>,
     landed: Mutex<VecDeque<Landed>>,
 }
+
+/// A service whose flights are looked at, until nobody holds this any more.
+type Watched = (Weak<Sight>, &'static str, TemplateService);
+
+/// For as long as it is held, a service's flights are looked at.
+pub(super) struct Sight;
 
 /// A flight that has landed.
 struct Landed {
@@ -89,20 +95,26 @@ impl FlightLog {
         log.push_front(landed);
     }
 
-    /// Looks at this service's flights too.
-    pub(super) fn look_at(&self, by: &'static str, service: TemplateService) {
-        self.services.lock().push((by, service));
+    /// Looks at this service's flights too, for as long as the answer is held.
+    pub(super) fn look_at(&self, by: &'static str, service: TemplateService) -> Arc<Sight> {
+        let sight = Arc::new(Sight);
+        let mut services = self.services.lock();
+        services.push((Arc::downgrade(&sight), by, service));
+        sight
     }
 
-    /// Looks at the flights of services under this name no more.
-    pub(super) fn look_away(&self, by: &'static str) {
-        self.services.lock().retain(|(known, _)| *known != by);
+    /// Lets go of those services that nobody looks at any more.
+    pub(super) fn look_away(&self) {
+        self.services
+            .lock()
+            .retain(|(sight, ..)| sight.strong_count() > 0);
     }
 
     /// What there is to see now.
     pub(super) fn view(&self) -> Flights {
+        self.look_away();
         let services = self.services.lock().clone();
-        let in_flight = services.iter().flat_map(|(by, service)| {
+        let in_flight = services.iter().flat_map(|(_, by, service)| {
             service.flights().into_iter().map(|flight| InFlightView {
                 by,
                 template: flight.key,

@@ -5,7 +5,7 @@
 //! sent ([`crate::fault`]).
 //!
 //! In reading order: [`plan`] is what a run is asked to do and [`limits`] how much; [`strategy`] who competes; [`stage`]
-//! where; [`stampede`] and [`incident`] what happens; [`run`] that there is one at a time. [`conditions`] holds faults and
+//! where; [`stampede`] and [`incident`] what happens; [`run`] how far it has come, and [`runs`] that there is one at a time. [`conditions`] holds faults and
 //! traffic, [`live`] the last five minutes, [`flights`] what is loading, [`explain`] why an answer is as it is. [`guard`]
 //! decides who may ask for any of it over HTTP ([`routes`]); [`terminal`] needs no server at all.
 #![doc = include_str!("interface.md")]
@@ -23,6 +23,7 @@ mod live;
 mod plan;
 mod routes;
 mod run;
+mod runs;
 mod stage;
 mod stampede;
 mod strategy;
@@ -46,7 +47,7 @@ use crate::template::TemplateId;
 use conditions::Conditions;
 use flights::FlightLog;
 use live::Live;
-use run::Runs;
+use runs::Runs;
 use stage::Ground;
 pub use terminal::{Shown, show};
 
@@ -59,6 +60,7 @@ pub struct Lab {
 struct Shared {
     ground: Arc<Ground>,
     service: TemplateService,
+    _sight: Arc<flights::Sight>,
     conditions: Arc<Conditions>,
     live: Live,
     runs: Runs,
@@ -90,7 +92,7 @@ impl Lab {
         watch: Watch,
     ) -> Self {
         let Watch { flights } = watch;
-        flights.look_at("service", service.clone());
+        let sight = flights.look_at("service", service.clone());
         let ground = Ground {
             config: config.clone(),
             backends,
@@ -102,6 +104,7 @@ impl Lab {
             live: Live::new(ground.metrics.read()),
             ground: Arc::new(ground),
             service,
+            _sight: sight,
             runs: Runs::default(),
             hosts: guard::Hosts::of(config),
             tasks: parking_lot::Mutex::default(),

@@ -145,25 +145,6 @@ impl StampedePlan {
     pub(super) fn query_time(&self) -> Duration {
         Duration::from_millis(self.query_time_ms)
     }
-
-    /// Arrival rate x query time: who asks before the first answer is there.
-    pub(super) fn predicted_queries(&self) -> f64 {
-        match self.load {
-            // Whoever comes after an answer that takes no time finds it.
-            _ if self.query_time_ms == 0 => 1.0,
-            Load::Burst {
-                callers,
-                spread_ms: 0,
-            } => callers as f64,
-            Load::Burst { callers, spread_ms } => {
-                let meanwhile = self.query_time_ms as f64 / spread_ms as f64;
-                (callers as f64 * meanwhile).clamp(1.0, callers as f64)
-            }
-            Load::Sustained {
-                rate_per_second, ..
-            } => (rate_per_second as f64 * self.query_time_ms as f64 / 1e3).max(1.0),
-        }
-    }
 }
 
 /// An incident as it is asked for: what is left out is as usual.

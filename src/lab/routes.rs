@@ -18,7 +18,8 @@ use super::conditions::Forecast;
 use super::explain::explain;
 use super::limits::LIMITS;
 use super::plan::{IncidentOrder, StampedeOrder};
-use super::run::{Busy, Run};
+use super::run::Run;
+use super::runs::NotBegun;
 use super::strategy::Strategy;
 use super::{Lab, assets, guard, incident, stampede};
 use crate::http::{HttpError, InProcess};
@@ -107,7 +108,8 @@ async fn live(State(desk): State<Desk>, request: Request) -> Answer {
     };
     let page = guard::page(request.headers());
     #[derive(Serialize)]
-    struct Now<L, C, R> {
+    struct Now<'a, L, C, R> {
+        process: &'a str,
         #[serde(flatten)]
         live: L,
         backends: serde_json::Value,
@@ -115,6 +117,7 @@ async fn live(State(desk): State<Desk>, request: Request) -> Answer {
         run: Option<R>,
     }
     Ok(shown(&Now {
+        process: &shared.runs.process,
         live: shared.live.view(since, &shared.ground.metrics),
         backends: json!({
             "database_up": shared.service.database_is_up(),
@@ -161,26 +164,23 @@ async fn clear_conditions(State(desk): State<Desk>, headers: HeaderMap) -> Answe
 async fn begin_stampede(State(desk): State<Desk>, request: Request) -> Answer {
     let order: StampedeOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
-    let (parts, parameters) = (plan.strategies.len(), serde_json::to_value(&plan));
-    let ground = Arc::clone(&desk.lab.shared.ground);
-    let begun = desk.lab.shared.runs.begin(
-        "stampede",
-        parts,
-        parameters.map_err(|_| HttpError::Internal)?,
-        |run| stampede::compare(ground, plan, run),
-    );
-    accepted(begun)
+    let shared = &desk.lab.shared;
+    accepted(stampede::begin(
+        &shared.runs,
+        Arc::clone(&shared.ground),
+        plan,
+    ))
 }
 
 async fn begin_incident(State(desk): State<Desk>, request: Request) -> Answer {
     let order: IncidentOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
-    let parameters = serde_json::to_value(plan).map_err(|_| HttpError::Internal)?;
-    let ground = Arc::clone(&desk.lab.shared.ground);
-    let runs = &desk.lab.shared.runs;
-    accepted(runs.begin("incident", incident::PARTS, parameters, |run| {
-        incident::play(ground, plan, run)
-    }))
+    let shared = &desk.lab.shared;
+    accepted(incident::begin(
+        &shared.runs,
+        Arc::clone(&shared.ground),
+        plan,
+    ))
 }
 
 async fn run(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {
@@ -194,6 +194,7 @@ async fn stop_run(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {
     } else {
         StatusCode::OK
     };
+    run.over().await;
     Ok((status, shown(&run.view())).into_response())
 }
 
@@ -206,10 +207,13 @@ fn find(desk: &Desk, id: &str) -> Result<Arc<Run>, HttpError> {
     desk.lab.shared.runs.find(id).ok_or(HttpError::NotFound)
 }
 
-fn accepted(begun: Result<Arc<Run>, Busy>) -> Answer {
-    let run = begun.map_err(|Busy| HttpError::Busy)?;
+fn accepted(begun: Result<Arc<Run>, NotBegun>) -> Answer {
+    let run = begun.map_err(|why| match why {
+        NotBegun::Busy => HttpError::Busy,
+        NotBegun::TooLarge(why) => HttpError::BadRequest(why),
+    })?;
     let mut response = (StatusCode::ACCEPTED, shown(&run.view())).into_response();
-    let location = HeaderValue::try_from(format!("/lab/runs/{}", run.id()));
+    let location = HeaderValue::try_from(format!("/lab/runs/{}", run.id));
     let location = location.map_err(|_| HttpError::Internal)?;
     response.headers_mut().insert(LOCATION, location);
     Ok(response)

@@ -1,22 +1,18 @@
-//! [`Run`]: a stampede or an incident on its way, and what there is of its result. [`Runs`]: one at a time, and the last
-//! few.
-
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
+//! [`Run`]: a stampede or an incident on its way, and what there is of its result.
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::sync::watch;
 
 /// A run, under way or over.
 pub(super) struct Run {
-    id: u64,
+    pub(super) id: u64,
+    process: String,
     kind: &'static str,
     parameters: Value,
     course: Mutex<Course>,
+    step: watch::Sender<Step>,
 }
 
 struct Course {
@@ -24,7 +20,15 @@ struct Course {
     problem: Option<String>,
     progress: Progress,
     result: Value,
-    task: Option<AbortHandle>,
+}
+
+/// What those who work at a run, and those who wait for its end, have to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Working,
+    Stopping,
+    /// Nobody works at it any more.
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,13 +67,20 @@ pub(super) struct View {
 #[derive(Serialize)]
 pub(super) struct Brief {
     id: u64,
+    process: String,
     kind: &'static str,
     pub(super) state: State,
     pub(super) progress: Progress,
 }
 
 impl Run {
-    pub(super) fn new(id: u64, kind: &'static str, parts: usize, parameters: Value) -> Self {
+    /// A run of so many parts, and the result before anything has come of it.
+    pub(super) fn new(
+        kind: &'static str,
+        parts: usize,
+        parameters: &impl Serialize,
+        result: &impl Serialize,
+    ) -> Self {
         let progress = Progress {
             done: 0,
             of: parts,
@@ -80,19 +91,25 @@ impl Run {
             state: State::Running,
             problem: None,
             progress,
-            result: Value::Null,
-            task: None,
+            result: json(result),
         };
         Self {
-            id,
+            id: 0,
+            process: String::new(),
             kind,
-            parameters,
+            parameters: json(parameters),
             course: Mutex::new(course),
+            step: watch::Sender::new(Step::Working),
         }
     }
 
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    /// The same under this number in this process.
+    pub(super) fn numbered(self, id: u64, process: String) -> Self {
+        Self {
+            id,
+            process,
+            ..self
+        }
     }
 
     /// This part is under way, and so much of it is done.
@@ -110,18 +127,16 @@ impl Run {
     /// What there is of the result by now.
     pub(super) fn tell(&self, result: &impl Serialize) {
         let mut course = self.course.lock();
-        if course.state == State::Running {
-            course.result = serde_json::to_value(result).unwrap_or_default();
+        if *self.step.borrow() != Step::Over {
+            course.result = json(result);
         }
     }
 
-    /// It is over, unless it was stopped.
+    /// Nobody works at it any more. What was stopped stays so.
     pub(super) fn end(&self, outcome: Result<(), String>) {
         let mut course = self.course.lock();
-        if course.state != State::Running {
-            return;
-        }
         match outcome {
+            _ if course.state != State::Running => {}
             Ok(()) => {
                 course.state = State::Done;
                 course.progress.done = course.progress.of;
@@ -132,17 +147,40 @@ impl Run {
                 course.problem = Some(problem);
             }
         }
+        self.step.send_replace(Step::Over);
     }
 
-    /// Ends it now; says whether it was under way.
+    /// Has it end; says whether it was under way.
     pub(super) fn stop(&self) -> bool {
         let mut course = self.course.lock();
         let running = course.state == State::Running;
         if running {
             course.state = State::Stopped;
-            let _ = course.task.take().map(|task| task.abort());
+            self.step.send_replace(Step::Stopping);
         }
         running
+    }
+
+    /// Completes when it shall end.
+    pub(super) async fn stopped(&self) {
+        let _ = self
+            .step
+            .subscribe()
+            .wait_for(|step| *step != Step::Working)
+            .await;
+    }
+
+    /// Completes when nobody works at it any more.
+    pub(super) async fn over(&self) {
+        let _ = self
+            .step
+            .subscribe()
+            .wait_for(|step| *step == Step::Over)
+            .await;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        *self.step.borrow() == Step::Over
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -153,6 +191,7 @@ impl Run {
         let course = self.course.lock();
         Brief {
             id: self.id,
+            process: self.process.clone(),
             kind: self.kind,
             state: course.state,
             progress: course.progress.clone(),
@@ -171,95 +210,7 @@ impl Run {
     }
 }
 
-/// One run at a time, and the last few.
-#[derive(Default)]
-pub(super) struct Runs(Mutex<VecDeque<Arc<Run>>>);
-
-/// A run is under way.
-pub(super) struct Busy;
-
-/// Ends its run when it is dropped: a run whose task panicked is not under way for ever.
-struct Ending(Arc<Run>);
-
-const MOST_KEPT: usize = 8;
-
-/// Nobody waits for longer.
-const LONGEST: Duration = Duration::from_secs(5 * 60);
-
-impl Runs {
-    /// Begins a run of so many parts, unless one is under way.
-    pub(super) fn begin<F>(
-        &self,
-        kind: &'static str,
-        parts: usize,
-        parameters: Value,
-        work: impl FnOnce(Arc<Run>) -> F,
-    ) -> Result<Arc<Run>, Busy>
-    where
-        F: Future<Output = Result<(), String>> + Send + 'static,
-    {
-        let mut kept = self.0.lock();
-        if kept.front().is_some_and(|run| run.is_running()) {
-            return Err(Busy);
-        }
-        let id = kept.front().map_or(1, |run| run.id + 1);
-        let run = Arc::new(Run::new(id, kind, parts, parameters));
-        let (work, ending) = (work(Arc::clone(&run)), Ending(Arc::clone(&run)));
-        let task = tokio::spawn(async move {
-            let outcome = timeout(LONGEST, work).await;
-            ending.0.end(
-                outcome.unwrap_or_else(|_| Err("the run took longer than five minutes".into())),
-            );
-        });
-        run.course.lock().task = Some(task.abort_handle());
-        kept.truncate(MOST_KEPT - 1);
-        kept.push_front(Arc::clone(&run));
-        Ok(run)
-    }
-
-    pub(super) fn find(&self, id: u64) -> Option<Arc<Run>> {
-        self.0.lock().iter().find(|run| run.id == id).cloned()
-    }
-
-    /// The run under way, or the last one.
-    pub(super) fn last(&self) -> Option<Arc<Run>> {
-        self.0.lock().front().cloned()
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.end(Err("the run broke off".into()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_run_that_does_not_end_has_failed_after_five_minutes() {
-        let runs = Runs::default();
-        let begun = runs.begin("stampede", 1, Value::Null, |_| std::future::pending());
-        let run = begun.ok().unwrap();
-        tokio::time::sleep(LONGEST - Duration::from_secs(1)).await;
-        assert!(run.is_running());
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(run.brief().state == State::Failed && run.view().problem.is_some());
-    }
-
-    #[tokio::test]
-    async fn a_run_that_panics_has_failed_and_makes_room_for_the_next() {
-        let runs = Runs::default();
-        let begun = runs.begin("stampede", 1, Value::Null, |_| async {
-            panic!("on purpose")
-        });
-        let run = begun.ok().unwrap();
-        while run.is_running() {
-            tokio::task::yield_now().await;
-        }
-        assert!(run.brief().state == State::Failed);
-        let next = runs.begin("stampede", 1, Value::Null, |_| async { Ok(()) });
-        assert!(next.is_ok_and(|next| next.id() == 2));
-    }
+/// Names, numbers and texts always serialise.
+fn json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::flights::FlightLog;
+use super::flights::{FlightLog, Sight};
 use super::strategy::{Contender, LoadOrStore, MutexPerKey, Strategy};
 use super::tally::Tally;
 use crate::backends::{Backends, Faults};
@@ -30,12 +30,12 @@ pub(super) struct Ground {
 
 /// Where one strategy performs.
 pub(super) struct Stage {
-    by: &'static str,
     contender: Contender,
     pub(super) demand: Arc<Demand>,
     pub(super) faults: Faults,
     pub(super) metrics: Arc<Metrics>,
     flights: Arc<FlightLog>,
+    sight: Option<Arc<Sight>>,
 }
 
 impl Stage {
@@ -59,7 +59,12 @@ impl Stage {
         if let Some(template) = expired {
             cache.forget(template).await;
         }
+        // Whoever performs later would otherwise find the machine warmer, and nobody's dials are what is measured.
+        if !strategy.is_protected() {
+            store.dial_ahead().await;
+        }
         let demand = store.demand();
+        let mut sight = None;
         let contender = match strategy {
             Strategy::LoadOrStore => Contender::LoadOrStore(LoadOrStore {
                 cache,
@@ -78,17 +83,17 @@ impl Stage {
                 let landed = ground.flights.hook(by);
                 let counted = Arc::clone(&metrics);
                 let service = TemplateService::watched(config, cache, store, counted, landed);
-                ground.flights.look_at(by, service.clone());
+                sight = Some(ground.flights.look_at(by, service.clone()));
                 Contender::Service(service)
             }
         };
         Ok(Self {
-            by,
             contender,
             demand,
             faults,
             metrics,
             flights: Arc::clone(&ground.flights),
+            sight,
         })
     }
 
@@ -120,10 +125,11 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// Loads outlive their callers. Those that are left over find no database any more, and end.
+    /// Loads outlive their callers. Those that are left over lose the database at once, and end.
     fn drop(&mut self) {
         self.faults.cache.set(Fault::None);
         self.faults.database.set(Fault::Refused);
-        self.flights.look_away(self.by);
+        self.sight = None;
+        self.flights.look_away();
     }
 }

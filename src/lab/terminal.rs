@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::plan::{IncidentOrder, StampedeOrder};
 use super::run::Run;
+use super::runs::{NotBegun, Runs};
 use super::stage::Ground;
 use super::{incident, stampede};
 use crate::backends::Backends;
@@ -21,6 +22,8 @@ use crate::metrics::Metrics;
 pub struct Shown {
     /// The table, the timeline or the JSON.
     pub text: String,
+    /// Why it could not be run to its end.
+    pub problem: Option<String>,
     /// Whether the promise was kept.
     pub ok: bool,
 }
@@ -36,11 +39,14 @@ struct Document {
 /// Shows what the command asks for. Progress goes to standard error meanwhile.
 /// An error is what the command, or a setting, asks for in vain.
 pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String> {
-    if !config.lab {
-        return Err(
-            "the lab makes load: on a database or a cache that is not embedded it needs LAB=true"
-                .into(),
-        );
+    // Nothing listens here, so that the address does not matter as it does for the page.
+    let embedded = config.database_url.is_none() && config.redis_url.is_none();
+    match config.lab_asked {
+        Some(false) => return Err("the lab makes load, and LAB=false forbids it".into()),
+        None if !embedded => {
+            return Err("the lab makes load: on a database or a cache that is not embedded it needs LAB=true".into());
+        }
+        None | Some(true) => {}
     }
     let metrics = Arc::new(Metrics::new("lab"));
     let ground = Arc::new(Ground {
@@ -49,9 +55,10 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         metrics: Arc::clone(&metrics),
         flights: Arc::default(),
     });
-    let run = begin(ground, command)?;
+    let runs = Runs::default();
+    let run = begin(&runs, ground, command)?;
     let mut said = "";
-    while run.is_running() {
+    while !run.is_over() {
         let doing = run.brief().progress.doing;
         if doing != said {
             eprintln!("{doing} ...");
@@ -60,7 +67,8 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         sleep(Duration::from_millis(20)).await;
     }
     let view = run.view();
-    let ok = view.result["verdict"]["ok"] == true && view.problem.is_none();
+    let problem = view.problem.clone();
+    let ok = view.result["verdict"]["ok"] == true && problem.is_none();
     let text = if command.json {
         let document = Document {
             run: view,
@@ -68,53 +76,45 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         };
         let text = serde_json::to_string_pretty(&document);
         text.expect("a document of names, numbers and texts always serialises") + "\n"
-    } else if let Some(problem) = &view.problem {
-        format!("{problem}\n")
+    } else if problem.is_some() {
+        String::new()
     } else if command.incident {
         pages::timeline(&view.result)
     } else {
         pages::table(&view.result)
     };
-    Ok(Shown { text, ok })
+    Ok(Shown { text, problem, ok })
 }
 
-fn begin(ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<Run>, &'static str> {
+fn begin(runs: &Runs, ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<Run>, &'static str> {
     let number = |name| command.number(name);
-    let run = |kind, parts, parameters| Arc::new(Run::new(1, kind, parts, parameters));
-    if command.incident {
-        let plan = IncidentOrder {
+    let begun = if command.incident {
+        let order = IncidentOrder {
             rate_per_second: number("rate_per_second"),
             query_time_ms: number("query_time_ms"),
             ttl_ms: number("ttl_ms"),
             warm_ms: number("warm_ms"),
             outage_ms: number("outage_ms"),
             recovery_ms: number("recovery_ms"),
-        }
-        .check()?;
-        let run = run("incident", incident::PARTS, serde_json::json!(plan));
-        let playing = Arc::clone(&run);
-        tokio::spawn(async move {
-            playing.end(incident::play(ground, plan, Arc::clone(&playing)).await)
-        });
-        return Ok(run);
-    }
-    let plan = StampedeOrder {
-        mode: command.mode.clone(),
-        template: number("template"),
-        query_time_ms: number("query_time_ms"),
-        limits: command.limits.clone(),
-        strategies: command.strategies.clone(),
-        callers: number("callers"),
-        spread_ms: number("spread_ms"),
-        rate_per_second: number("rate_per_second"),
-        ttl_ms: number("ttl_ms"),
-        duration_ms: number("duration_ms"),
-    }
-    .check()?;
-    let run = run("stampede", plan.strategies.len(), serde_json::json!(plan));
-    let comparing = Arc::clone(&run);
-    tokio::spawn(async move {
-        comparing.end(stampede::compare(ground, plan, Arc::clone(&comparing)).await)
-    });
-    Ok(run)
+        };
+        incident::begin(runs, ground, order.check()?)
+    } else {
+        let order = StampedeOrder {
+            mode: command.mode.clone(),
+            template: number("template"),
+            query_time_ms: number("query_time_ms"),
+            limits: command.limits.clone(),
+            strategies: command.strategies.clone(),
+            callers: number("callers"),
+            spread_ms: number("spread_ms"),
+            rate_per_second: number("rate_per_second"),
+            ttl_ms: number("ttl_ms"),
+            duration_ms: number("duration_ms"),
+        };
+        stampede::begin(runs, ground, order.check()?)
+    };
+    begun.map_err(|why| match why {
+        NotBegun::TooLarge(why) => why,
+        NotBegun::Busy => "a run is under way",
+    })
 }

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub struct Demand {
     now: AtomicUsize,
     most: AtomicUsize,
-    spells: AtomicUsize,
     asked: AtomicU64,
     sent: AtomicU64,
 }
@@ -26,11 +25,6 @@ impl Demand {
         self.most.load(Ordering::Relaxed)
     }
 
-    /// How often there came to be some after there had been none.
-    pub fn spells(&self) -> usize {
-        self.spells.load(Ordering::Relaxed)
-    }
-
     /// Loads that were begun.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
@@ -44,9 +38,6 @@ impl Demand {
     pub(super) fn ask(&self) -> Asking<'_> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let before = self.now.fetch_add(1, Ordering::Relaxed);
-        if before == 0 {
-            self.spells.fetch_add(1, Ordering::Relaxed);
-        }
         self.most.fetch_max(before + 1, Ordering::Relaxed);
         Asking(self)
     }
@@ -67,14 +58,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_at_once_and_the_spells_are_remembered() {
+    fn the_most_at_once_is_remembered() {
         let demand = Demand::default();
         let two = (demand.ask(), demand.ask());
         drop(two);
         drop(demand.ask());
-        assert_eq!(
-            (demand.now(), demand.most(), demand.spells(), demand.asked()),
-            (0, 2, 2, 3)
-        );
+        assert_eq!((demand.now(), demand.most(), demand.asked()), (0, 2, 3));
     }
 }

@@ -183,6 +183,17 @@ impl TemplateStore {
         Arc::clone(&self.shared.demand)
     }
 
+    /// Opens a connection for each slot, as far as the server has room, so that no load has to.
+    pub async fn dial_ahead(&self) {
+        let slots = &self.shared.slots;
+        while slots.connections() < self.shared.options.slots {
+            match tokio::time::timeout(DIAL_TIMEOUT, self.shared.connect()).await {
+                Ok(Ok(connection)) => slots.welcome(slots.count(connection)).await,
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
     /// Whether the database can be asked.
     pub fn is_up(&self) -> bool {
         self.shared.health.is_up()

@@ -147,7 +147,10 @@ impl Shared {
         self.demand.send();
         let _timer = self.metrics.db_query_duration.start_timer();
         if !self.options.delay.is_zero() {
-            tokio::time::sleep(self.options.delay).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.options.delay) => {}
+                () = self.options.faults.breaks() => {}
+            }
         }
         if let Fault::Slow(by) = self.options.faults.fault() {
             tokio::time::sleep(by).await;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::plan::IncidentPlan;
 use super::run::Run;
+use super::runs::{NotBegun, Runs};
 use super::stage::{Ground, Stage};
 use super::stampede::Verdict;
 use part::Part;
@@ -17,16 +18,27 @@ use result::{Growing, IncidentResult};
 use story::Story;
 
 /// How many parts there are.
-pub(super) const PARTS: usize = Part::ALL.len();
+const PARTS: usize = Part::ALL.len();
 
-/// Plays the incident and tells the run what there is of the result.
-pub(super) async fn play(
+/// Begins the incident, unless another run is under way.
+pub(super) fn begin(
+    runs: &Runs,
     ground: Arc<Ground>,
     plan: IncidentPlan,
-    run: Arc<Run>,
-) -> Result<(), String> {
+) -> Result<Arc<Run>, NotBegun> {
+    let run = Run::new("incident", PARTS, &plan, &IncidentResult::default());
+    runs.begin(run, |run| async move {
+        tokio::select! {
+            outcome = play(ground, plan, Arc::clone(&run)) => outcome,
+            // What there is of it has been told at each point.
+            () = run.stopped() => Ok(()),
+        }
+    })
+}
+
+/// Plays the incident and tells the run what there is of the result.
+async fn play(ground: Arc<Ground>, plan: IncidentPlan, run: Arc<Run>) -> Result<(), String> {
     let mut result = IncidentResult::default();
-    run.tell(&result);
     for (done, part) in Part::ALL.into_iter().enumerate() {
         let config = part.config(&ground.config, plan);
         let stage = Stage::open(&ground, &config, part.strategy(), part.name(), None).await?;

@@ -19,6 +19,8 @@ pub(super) struct IncidentResult {
 pub(super) struct PartResult {
     pub(super) part: &'static str,
     pub(super) settings: Vec<String>,
+    /// What it took to have every template cached; in no sum of the timeline.
+    pub(super) warm_up_queries: u64,
     pub(super) timeline: Vec<Point>,
     pub(super) events: Vec<Event>,
     pub(super) totals: Totals,
@@ -74,6 +76,7 @@ impl PartResult {
                 format!("LOCAL_ENTRIES={}", config.local_entries),
                 format!("STALE_FOR={stale_for}"),
             ],
+            warm_up_queries: 0,
             timeline: Vec::new(),
             events: Vec::new(),
             totals: Totals::of(Tally::default().summary(), 0),

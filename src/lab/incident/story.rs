@@ -15,6 +15,7 @@ use crate::lab::milliseconds;
 use crate::lab::plan::IncidentPlan;
 use crate::lab::stage::Stage;
 use crate::lab::tally::Tally;
+use crate::metrics::labels::Source;
 use crate::template::TemplateId;
 
 /// Half a second to a point.
@@ -80,6 +81,7 @@ impl Story {
         fills.join_all().await;
         self.queries_before = self.stage.demand.sent();
         self.queries_counted = self.queries_before;
+        self.result.warm_up_queries = self.queries_before;
         self.began = Instant::now();
     }
 
@@ -122,6 +124,13 @@ impl Story {
         }
         let answered = async { while requests.join_next().await.is_some() {} };
         let _ = timeout(LAST_ANSWERS, answered).await;
+        // Who still has no answer gets none.
+        requests.abort_all();
+        while let Some(ended) = requests.join_next().await {
+            if ended.is_err() {
+                self.tally.add(Source::Error, LAST_ANSWERS);
+            }
+        }
         self.note("recovery");
         self.result.totals = Totals::of(self.tally.summary(), self.queries());
         at_each_point(self, 1.0);

@@ -2,6 +2,7 @@
 
 mod result;
 mod settings;
+mod size;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::curve::Curve;
 use super::milliseconds;
 use super::plan::{Load, StampedePlan};
 use super::run::Run;
+use super::runs::{NotBegun, Runs};
 use super::stage::{Ground, Stage};
 use super::strategy::Strategy;
 use super::tally::Tally;
@@ -25,29 +27,44 @@ use settings::config;
 /// Longer than any run: nobody is refused who can wait.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs the comparison and tells the run what there is of the result.
-pub(super) async fn compare(
+/// Begins the comparison, unless it is too large or another run is under way.
+pub(super) fn begin(
+    runs: &Runs,
     ground: Arc<Ground>,
     plan: StampedePlan,
-    run: Arc<Run>,
-) -> Result<(), String> {
-    let mut result = StampedeResult {
+) -> Result<Arc<Run>, NotBegun> {
+    let slots = config(&ground, &plan, Strategy::Off).db_max_connections;
+    plan.check_size(slots).map_err(NotBegun::TooLarge)?;
+    let result = StampedeResult {
         database: ground.backends.database_kind(),
         cache: ground.backends.cache_kind(),
-        slots: config(&ground, &plan, Strategy::Off).db_max_connections,
+        slots,
         predicted_queries: plan.predicted_queries(),
         strategies: Vec::new(),
-        verdict: Verdict::of(&[]),
+        verdict: None,
     };
-    run.tell(&result);
+    let run = Run::new("stampede", plan.strategies.len(), &plan, &result);
+    runs.begin(run, |run| compare(ground, plan, result, run))
+}
+
+/// Runs the comparison and tells the run what there is of the result.
+async fn compare(
+    ground: Arc<Ground>,
+    plan: StampedePlan,
+    mut result: StampedeResult,
+    run: Arc<Run>,
+) -> Result<(), String> {
     for (done, strategy) in plan.strategies.iter().enumerate() {
         run.advance(done, strategy.name(), 0.0);
-        let performance = perform(&ground, &plan, *strategy, |share| {
+        let performance = perform(&ground, &plan, *strategy, &run, |share| {
             run.advance(done, strategy.name(), share)
         });
         result.strategies.push(performance.await?);
         result.verdict = Verdict::of(&result.strategies);
         run.tell(&result);
+        if !run.is_running() {
+            break;
+        }
     }
     Ok(())
 }
@@ -56,6 +73,7 @@ async fn perform(
     ground: &Ground,
     plan: &StampedePlan,
     strategy: Strategy,
+    run: &Run,
     progress: impl Fn(f64),
 ) -> Result<Performance, String> {
     let config = config(ground, plan, strategy);
@@ -68,22 +86,25 @@ async fn perform(
     );
     let (stage, tally) = (Arc::new(stage.await?), Arc::new(Tally::default()));
     let (began, mut curve) = (Instant::now(), Curve::new());
-    tokio::select! {
-        () = put_requests(&stage, &tally, plan) => {}
-        () = curve.follow(&stage.demand, |_| progress(tally.requests() as f64 / plan.requests())) => {}
-    }
+    let complete = tokio::select! {
+        () = put_requests(&stage, &tally, plan) => true,
+        () = curve.follow(&stage.demand, |_| progress(tally.requests() as f64 / plan.requests())) => false,
+        () = run.stopped() => false,
+    };
     let took = began.elapsed();
     // The next one begins when nothing of this one is left.
-    stage.rest(PATIENCE).await;
+    tokio::select! {
+        () = stage.rest(PATIENCE) => {}
+        () = run.stopped() => {}
+    }
     let demand = &stage.demand;
-    let (queries, expiries) = match plan.load {
-        Load::Burst { .. } => (demand.sent(), 1),
-        Load::Sustained { .. } => (demand.sent(), demand.spells().max(1)),
-    };
+    let (queries, expiries) = (demand.sent(), plan.expiries());
     Ok(Performance {
         strategy,
         protected: strategy.is_protected(),
+        complete,
         expiries,
+        promised_queries: plan.promised_queries(strategy),
         queries,
         queries_per_expiry: queries as f64 / expiries as f64,
         predicted_queries_per_expiry: if strategy.is_protected() {
@@ -133,18 +154,4 @@ async fn put_requests(stage: &Arc<Stage>, tally: &Arc<Tally>, plan: &StampedePla
         }
     }
     while requests.join_next().await.is_some() {}
-}
-
-impl StampedePlan {
-    /// How many requests there will be.
-    fn requests(&self) -> f64 {
-        match self.load {
-            Load::Burst { callers, .. } => callers as f64,
-            Load::Sustained {
-                rate_per_second,
-                duration_ms,
-                ..
-            } => rate_per_second as f64 * duration_ms as f64 / 1e3,
-        }
-    }
 }

@@ -14,7 +14,7 @@ pub(in crate::lab) struct StampedeResult {
     pub(super) slots: usize,
     pub(super) predicted_queries: f64,
     pub(in crate::lab) strategies: Vec<Performance>,
-    pub(in crate::lab) verdict: Verdict,
+    pub(in crate::lab) verdict: Option<Verdict>,
 }
 
 /// How one strategy did.
@@ -22,7 +22,11 @@ pub(in crate::lab) struct StampedeResult {
 pub(in crate::lab) struct Performance {
     pub(in crate::lab) strategy: Strategy,
     pub(super) protected: bool,
-    pub(in crate::lab) expiries: usize,
+    /// Not so if it was stopped: then this is what was measured until then.
+    pub(super) complete: bool,
+    pub(in crate::lab) expiries: u64,
+    /// The most queries that are as promised.
+    pub(super) promised_queries: Option<u64>,
     pub(in crate::lab) queries: u64,
     pub(in crate::lab) queries_per_expiry: f64,
     pub(in crate::lab) predicted_queries_per_expiry: f64,
@@ -34,7 +38,7 @@ pub(in crate::lab) struct Performance {
     pub(super) curve: Curve,
 }
 
-/// Whether those that promise one query per expiry made no more.
+/// Whether those that promise something of their queries kept it.
 #[derive(Debug, Serialize)]
 pub(in crate::lab) struct Verdict {
     pub(in crate::lab) ok: bool,
@@ -46,30 +50,40 @@ fn counted(number: u64, one: &str, many: &str) -> String {
 }
 
 impl Verdict {
-    /// Of those that have performed so far.
-    pub(super) fn of(performances: &[Performance]) -> Self {
+    /// Of those that have performed to the end; none before there are any.
+    pub(super) fn of(performances: &[Performance]) -> Option<Self> {
+        let ended = || {
+            performances
+                .iter()
+                .filter(|performance| performance.complete)
+        };
         let say = |performance: &Performance| {
             let Performance {
                 strategy,
                 queries,
                 expiries,
+                promised_queries,
                 ..
             } = performance;
             let queries = counted(*queries, "query", "queries");
-            let expiries = counted(*expiries as u64, "expiry", "expiries");
-            format!("{}: {queries} for {expiries}", strategy.name())
+            let promised = promised_queries.filter(|most| most != expiries);
+            let promised =
+                promised.map_or_else(String::new, |most| format!(" (at most {most} promised)"));
+            let expiries = counted(*expiries, "expiry", "expiries");
+            format!("{}: {queries} for {expiries}{promised}", strategy.name())
         };
-        let said: Vec<_> = performances.iter().map(say).collect();
-        Self {
-            ok: performances.iter().all(Performance::keeps_its_promise),
+        let said: Vec<_> = ended().map(say).collect();
+        (!said.is_empty()).then(|| Self {
+            ok: ended().all(Performance::keeps_its_promise),
             sentence: said.join("; "),
-        }
+        })
     }
 }
 
 impl Performance {
-    /// One query per expiry, where that is promised. Without any, somebody else's answer was there.
+    /// Fewer are no breach: somebody else's answer was there.
     fn keeps_its_promise(&self) -> bool {
-        !self.protected || self.queries <= self.expiries as u64
+        self.promised_queries
+            .is_none_or(|most| self.queries <= most)
     }
 }

@@ -20,6 +20,11 @@ pub(super) fn config(ground: &Ground, plan: &StampedePlan, strategy: Strategy) -
         early_refresh: None,
         fleet_lease: false,
         stale_while_revalidate: Duration::ZERO,
+        // A copy that answers when nothing else can would hide what a strategy asks of the database.
+        stale_for: Duration::ZERO,
+        local_entries: 0,
+        // How often the template expires is what queries are compared with.
+        cache_ttl_jitter: 0.0,
         db_delay: plan.query_time(),
         // What is added to a query is added to its time.
         db_timeout: own.db_timeout + plan.query_time(),

@@ -12,6 +12,7 @@ mod conditions;
 mod figures;
 mod incident;
 mod safety;
+mod stops;
 mod terminal;
 mod views;
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Page, embedded};
-use crate::support::{Service, eventually};
+use crate::support::Service;
 
 const ADDRESSES: &[(&str, &str)] = &[
     ("GET", "/lab"),
@@ -17,10 +17,8 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("POST", "/lab/runs/incident"),
     ("GET", "/lab/runs/1"),
     ("DELETE", "/lab/runs/1"),
-    ("GET", "/lab/assets/anything"),
+    ("GET", "/lab/assets/lab.js"),
 ];
-
-const SLOW: &str = r#"{"callers": 100, "query_time_ms": 2000, "strategies": ["off"]}"#;
 
 #[tokio::test]
 async fn nothing_of_it_exists_while_it_is_off() {
@@ -178,6 +176,11 @@ async fn more_than_a_limit_is_refused_by_name() {
             json!({"traffic_per_second": 2001}),
             "traffic_per_second",
         ),
+        (
+            "runs/stampede",
+            json!({"mode": "sustained", "rate_per_second": 2000, "query_time_ms": 2000, "duration_ms": 30000}),
+            "rate_per_second",
+        ),
         ("conditions", json!({"cache_slow_ms": 0}), "cache_slow_ms"),
         ("conditions", json!({"cache": "gone"}), "fields"),
         ("conditions", json!({"sun": true}), "fields"),
@@ -195,47 +198,6 @@ async fn more_than_a_limit_is_refused_by_name() {
         413
     );
     assert!(page.get("/lab/live").await["run"].is_null());
-}
-
-#[tokio::test]
-async fn one_run_at_a_time_and_a_stop_that_stops() {
-    let service = embedded().await;
-    let page = Page::of(&service);
-    let first = page.ask("POST", "/lab/runs/stampede", SLOW).await;
-    assert_eq!(first.status, 202);
-    for path in ["/lab/runs/stampede", "/lab/runs/incident"] {
-        let second = page.ask("POST", path, "").await;
-        assert_eq!(second.status, 409);
-        assert_eq!(second.json()["type"], "urn:stampede:problem:busy");
-    }
-    eventually("queries are under way", async || {
-        service.scrape().await.value("db_queries_in_flight") > 50.0
-    })
-    .await;
-    let at = first.header("location").unwrap();
-    let stopped = page.ask("DELETE", at, "").await;
-    assert_eq!(
-        (stopped.status, &stopped.json()["state"]),
-        (202, &json!("stopped"))
-    );
-    // What was stopped is over: the next may begin.
-    let next = page
-        .begin(
-            "stampede",
-            json!({"callers": 2, "query_time_ms": 0, "strategies": ["singleflight"]}),
-        )
-        .await;
-    eventually("the next is done", async || {
-        page.get(&next).await["state"] == "done"
-    })
-    .await;
-    assert_eq!(page.get(at).await["state"], "stopped");
-    assert_eq!(page.ask("DELETE", &next, "").await.status, 200);
-    eventually("nothing is left of it", async || {
-        let scrape = service.scrape().await;
-        scrape.value("db_queries_in_flight") == 0.0 && scrape.value("db_slots") == 10.0
-    })
-    .await;
 }
 
 #[tokio::test]

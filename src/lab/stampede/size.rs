@@ -1,0 +1,87 @@
+//! How large a stampede will be, and how much a strategy that protects may ask for: known before it begins.
+
+use crate::lab::plan::{DatabaseLimits, Load, StampedePlan};
+use crate::lab::strategy::Strategy;
+
+/// Longest that the queries of one strategy may take the database.
+const LONGEST_SECONDS: f64 = 60.0;
+
+const TOO_LARGE: &str = "without protection these queries would take the database more than a minute: lower query_time_ms \
+     or callers (in a burst), rate_per_second or duration_ms (under sustained traffic), or keep the limits";
+
+impl StampedePlan {
+    /// How many requests there will be.
+    pub(super) fn requests(&self) -> f64 {
+        match self.load {
+            Load::Burst { callers, .. } => callers as f64,
+            Load::Sustained {
+                rate_per_second,
+                duration_ms,
+                ..
+            } => rate_per_second as f64 * duration_ms as f64 / 1e3,
+        }
+    }
+
+    /// Arrival rate x query time: who asks before the first answer is there. Nobody does who does not ask at all.
+    pub(super) fn predicted_queries(&self) -> f64 {
+        let query_time = self.query_time_ms as f64;
+        let asking_meanwhile = match self.load {
+            // Whoever comes after an answer that takes no time finds it.
+            _ if self.query_time_ms == 0 => 1.0,
+            Load::Burst { spread_ms: 0, .. } => self.requests(),
+            Load::Burst { spread_ms, .. } => self.requests() * query_time / spread_ms as f64,
+            Load::Sustained {
+                rate_per_second, ..
+            } => rate_per_second as f64 * query_time / 1e3,
+        };
+        asking_meanwhile.min(self.requests()).max(1.0)
+    }
+
+    /// How often a TTL can begin in the run, and so need a query.
+    pub(super) fn expiries(&self) -> u64 {
+        match self.load {
+            Load::Burst { .. } => 1,
+            Load::Sustained {
+                ttl_ms,
+                duration_ms,
+                ..
+            } => duration_ms.div_ceil(ttl_ms).max(1),
+        }
+    }
+
+    /// The most queries that are as promised; none is promised without protection.
+    pub(super) fn promised_queries(&self, strategy: Strategy) -> Option<u64> {
+        match (strategy, self.load) {
+            (
+                Strategy::Early,
+                Load::Sustained {
+                    ttl_ms,
+                    duration_ms,
+                    ..
+                },
+            ) => {
+                // XFetch is expected to load when chances add up to one, which is this long before the TTL ends.
+                let query_time = self.query_time_ms as f64;
+                let lead = query_time * self.predicted_queries().ln();
+                let between = (ttl_ms as f64 - lead).max(0.0) + query_time;
+                Some(2 * (duration_ms as f64 / between).ceil().max(1.0) as u64)
+            }
+            (strategy, _) => strategy.is_protected().then(|| self.expiries()),
+        }
+    }
+
+    /// Whether the database gets through with it.
+    pub(super) fn check_size(&self, slots: usize) -> Result<(), &'static str> {
+        let bare = |strategy: &Strategy| !strategy.is_protected();
+        if self.limits == DatabaseLimits::Kept || !self.strategies.iter().any(bare) {
+            return Ok(());
+        }
+        let queries = (self.predicted_queries() * self.expiries() as f64).min(self.requests());
+        let seconds = queries * self.query_time_ms as f64 / 1e3 / slots as f64;
+        if seconds > LONGEST_SECONDS {
+            Err(TOO_LARGE)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! One run at a time, and a stop that stops.
+
+use serde_json::json;
+
+use super::{Page, embedded};
+use crate::support::eventually;
+
+const SLOW: &str = r#"{"callers": 100, "query_time_ms": 2000, "strategies": ["off"]}"#;
+
+#[tokio::test]
+async fn one_run_at_a_time_and_a_stop_that_stops() {
+    let service = embedded().await;
+    let page = Page::of(&service);
+    let first = page.ask("POST", "/lab/runs/stampede", SLOW).await;
+    assert_eq!(first.status, 202);
+    for path in ["/lab/runs/stampede", "/lab/runs/incident"] {
+        let second = page.ask("POST", path, "").await;
+        assert_eq!(second.status, 409);
+        assert_eq!(second.json()["type"], "urn:stampede:problem:busy");
+    }
+    eventually("queries are under way", async || {
+        service.scrape().await.value("db_queries_in_flight") > 50.0
+    })
+    .await;
+    let at = first.header("location").unwrap();
+    let stopped = page.ask("DELETE", at, "").await;
+    assert_eq!(
+        (stopped.status, &stopped.json()["state"]),
+        (202, &json!("stopped"))
+    );
+    // What was stopped is over: the next may begin.
+    let next = page
+        .begin(
+            "stampede",
+            json!({"callers": 2, "query_time_ms": 0, "strategies": ["singleflight"]}),
+        )
+        .await;
+    eventually("the next is done", async || {
+        page.get(&next).await["state"] == "done"
+    })
+    .await;
+    assert_eq!(page.get(at).await["state"], "stopped");
+    assert_eq!(page.ask("DELETE", &next, "").await.status, 200);
+    eventually("nothing is left of it", async || {
+        let scrape = service.scrape().await;
+        scrape.value("db_queries_in_flight") == 0.0 && scrape.value("db_slots") == 10.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopped_run_says_what_was_measured_and_judges_nothing_that_has_not_ended() {
+    let service = embedded().await;
+    let page = Page::of(&service);
+    let begun = page.ask("POST", "/lab/runs/stampede", SLOW).await;
+    let run = begun.json();
+    assert!(run["result"]["strategies"] == json!([]) && run["result"]["verdict"].is_null());
+    assert_eq!(run["process"], page.get("/lab/live").await["process"]);
+    eventually("queries are under way", async || {
+        service.scrape().await.value("db_queries_in_flight") > 50.0
+    })
+    .await;
+    let stopped = page
+        .ask("DELETE", begun.header("location").unwrap(), "")
+        .await
+        .json();
+    let off = &stopped["result"]["strategies"][0];
+    assert!(
+        off["strategy"] == "off" && off["complete"] == false,
+        "{stopped}"
+    );
+    assert!(off["queries"].as_u64() > Some(50), "{stopped}");
+    assert!(stopped["result"]["verdict"].is_null(), "{stopped}");
+}
+
+#[tokio::test]
+async fn what_is_stopped_again_and_again_leaves_no_queries_behind() {
+    let service = embedded().await;
+    let page = Page::of(&service);
+    let mut most = 0.0_f64;
+    for _ in 0..6 {
+        let begun = page.ask("POST", "/lab/runs/stampede", SLOW).await;
+        assert_eq!(begun.status, 202);
+        eventually("its queries are under way", async || {
+            let in_flight = service.scrape().await.value("db_queries_in_flight");
+            most = most.max(in_flight);
+            in_flight > 50.0
+        })
+        .await;
+        page.ask("DELETE", begun.header("location").unwrap(), "")
+            .await;
+    }
+    // A run's hundred, and at worst those of the one before it that are just ending.
+    assert!(most <= 200.0, "{most} queries at once");
+}
