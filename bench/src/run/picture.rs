@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use crate::targets::{Limit, Result};
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 860.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 44.0;
 /// Where the bars begin, and how long one is that is just at its target.
 const LEFT: f64 = 310.0;
-const TARGET: f64 = 220.0;
+const TARGET: f64 = 200.0;
 
 /// An SVG that can be read on a light and on a dark page.
 pub(crate) fn draw(results: &[Result]) -> String {
@@ -42,7 +42,11 @@ fn row(rows: &mut String, y: f64, result: &Result) -> std::fmt::Result {
     };
     let (Limit::AtMost(limit) | Limit::AtLeast(limit) | Limit::Flat(limit)) = result.limit;
     let length = (share * TARGET).clamp(1.0, TARGET * 1.35);
-    let class = if result.is_met() { "met" } else { "missed" };
+    let (class, verdict) = if result.is_met() {
+        ("met", "")
+    } else {
+        ("missed", "missed: ")
+    };
     let (name, unit, figure, base) = (result.name, result.unit, result.figure, y + 13.0);
     writeln!(
         rows,
@@ -51,7 +55,7 @@ fn row(rows: &mut String, y: f64, result: &Result) -> std::fmt::Result {
     )?;
     writeln!(
         rows,
-        r#"<text x="{}" y="{base}" text-anchor="end">{figure:.2}{unit} ({good} {limit}{unit})</text>"#,
+        r#"<text x="{}" y="{base}" text-anchor="end">{verdict}{figure:.2}{unit} ({good} {limit}{unit})</text>"#,
         WIDTH - 8.0
     )
 }
