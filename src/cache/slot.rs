@@ -18,7 +18,7 @@ use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::deadlines::Deadlines;
 use super::debts::{Debts, Told};
@@ -49,7 +49,7 @@ pub(super) struct Slot {
 }
 
 pub(super) struct Shared {
-    installed: ArcSwapOption<Connection>,
+    pub(super) installed: ArcSwapOption<Connection>,
     pub(super) timeout: Duration,
     deadlines: Deadlines,
     pub(super) faults: Switch,
@@ -61,9 +61,9 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
 }
 
-struct Connection {
-    line: Line,
-    silence: Silence,
+pub(super) struct Connection {
+    pub(super) line: Line,
+    pub(super) silence: Silence,
 }
 
 impl Slot {
@@ -195,33 +195,6 @@ impl Shared {
                     self.uninstall(connection, "it does not answer in time");
                 }
                 Err(Failure::Timeout)
-            }
-        }
-    }
-
-    /// Installs a connection that has proved itself, once the server knows everything that it missed.
-    pub(super) async fn install(&self, mut line: Line) -> Result<(), &'static str> {
-        loop {
-            self.pay_debts(&mut line).await?;
-            let silence = Silence::default();
-            let connection = Arc::new(Connection {
-                line: line.clone(),
-                silence,
-            });
-            let install = || {
-                self.metrics.cache_up.set(1);
-                self.installed.store(Some(connection));
-            };
-            // A cluster's nodes that are there need not wait for one that cannot be told.
-            let installed = if line.has_several_nodes() {
-                install();
-                true
-            } else {
-                self.debts.if_none(install).is_some()
-            };
-            if installed {
-                info!("redis is there");
-                return Ok(());
             }
         }
     }
