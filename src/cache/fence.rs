@@ -9,7 +9,8 @@ use super::payload;
 use crate::template::TemplateId;
 
 /// Its arguments are the payload, its version, its life in milliseconds, and whether it yields to the same version. It
-/// writes unless what is there is of a later version, or of the same one that it yields to. Versions are compared as text, by length first: they may be too large for Lua's numbers.
+/// writes unless what is there is of a later version, or of the same one that it yields to. Versions are compared as text,
+/// by length first: they may be too large for Lua's numbers.
 const WRITE: &str = "\
 local held = redis.pcall('GET', KEYS[1])
 local version = type(held) == 'string' and string.match(held, '^td1 %x+ %d+ (%d+) ')
@@ -39,7 +40,7 @@ pub(super) fn write(
     } else {
         "0"
     };
-    let mut command = Cmd::with_capacity(7, 1024);
+    let mut command = Cmd::with_capacity(8, 1024);
     command.arg("EVAL").arg(WRITE).arg(1).arg(key(id));
     command
         .arg(payload::encode(id, entry))

@@ -87,6 +87,10 @@ impl Turns {
             {
                 return (LeaseOutcome::Waited, Turn::Theirs(entry));
             }
+            // One call past the patience is what a flight has time for.
+            if Instant::now() >= give_up && has_waited {
+                return (LeaseOutcome::Expired, Turn::Ours(None));
+            }
             let claimed = match claim(&self.slot, id, &self.token).await {
                 Ok(claimed) => claimed,
                 Err(failure) => {

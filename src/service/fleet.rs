@@ -21,11 +21,11 @@ impl Loader {
         is_current: impl Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
         let began = Instant::now();
-        let is_news = |entry: &Entry| {
+        let keep_news = |entry: &Entry| {
             cached.is_none_or(|cached| !entry.is_same(cached))
                 && self.local.keep(id, entry) != Keeping::Overtaken
         };
-        match self.cache.turn(id, is_news).await {
+        match self.cache.turn(id, keep_news).await {
             Turn::Theirs(entry) => Ok(Loaded::elsewhere(entry, began.elapsed())),
             // The lease is held until the caches are filled.
             Turn::Ours(_lease) => self.load_from_store(id, is_current).await,
