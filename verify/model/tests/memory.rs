@@ -1,11 +1,11 @@
 //! Live bytes before and after: nothing is left of keys whose flights have ended, however they ended.
 //!
-//! One test at a time, because the bytes of a whole process are counted.
+//! Each thread counts its own bytes: a test's runtime runs on the test's thread, and what the harness allocates beside it
+//! is none of its business.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::future::Future;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 use verify_model::faithful::{CallOptions, Group, WhenAbandoned};
@@ -15,20 +15,23 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-static LIVE: AtomicI64 = AtomicI64::new(0);
+thread_local! {
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+}
 
-/// Held by the test that counts.
-static COUNTING: Mutex<()> = Mutex::new(());
+fn live() -> i64 {
+    LIVE.get()
+}
 
 // SAFETY: every call is passed on as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        LIVE.set(LIVE.get() + layout.size() as i64);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        LIVE.set(LIVE.get() - layout.size() as i64);
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -65,20 +68,19 @@ async fn come_and_go(group: &Group<u32, Vec<u8>, ()>) {
 
 #[test]
 fn twenty_thousand_cancelled_keys_leave_no_byte_behind() {
-    let _alone = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for policy in [WhenAbandoned::Abort, WhenAbandoned::Finish] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
             let group = Group::builder().when_abandoned(policy).deadline(Duration::from_millis(300)).build();
             // The first time, the runtime and the tables grow to their usual size.
             come_and_go(&group).await;
-            let before = LIVE.load(Ordering::SeqCst);
+            let before = live();
             come_and_go(&group).await;
-            let left = LIVE.load(Ordering::SeqCst) - before;
+            let left = live() - before;
             assert!(left < i64::from(KEYS) / 100, "{left} bytes left of {KEYS} keys");
-            let empty = LIVE.load(Ordering::SeqCst);
+            let empty = live();
             drop(group);
-            let held = empty - LIVE.load(Ordering::SeqCst);
+            let held = empty - live();
             assert!(held < 16 * 1024, "an empty group holds {held} bytes");
         });
     }
@@ -90,7 +92,6 @@ const FOLLOWERS: i64 = 20_000;
 macro_rules! growth {
     ($module:ident) => {{
         use verify_model::$module::Group;
-        let _alone = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         let _inside = runtime.enter();
         let group: Group<u8, u8, ()> = Group::new();
@@ -103,9 +104,9 @@ macro_rules! growth {
         };
         // The first one's slot is there to stay.
         follow(&mut cx);
-        let before = LIVE.load(Ordering::SeqCst);
+        let before = live();
         (0..FOLLOWERS).for_each(|_| follow(&mut cx));
-        LIVE.load(Ordering::SeqCst) - before
+        live() - before
     }};
 }
 
