@@ -3,7 +3,7 @@
 //! Nearly every call ends long before its time-out. A sleep of its own would be entered among all others of the runtime
 //! and taken out again, under a lock, each time; these stay where they are, and are moved when they fire.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::{future::poll_fn, time::Duration};
 
@@ -25,12 +25,15 @@ impl Deadlines {
         Self { patience, idle }
     }
 
-    /// What a future comes to, if it does so in time.
-    pub(super) async fn meet<F: Future>(&self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
+    /// What a future comes to, if it does so in time, counted from when it began.
+    pub(super) async fn meet<F: Future>(
+        &self,
+        began: Instant,
+        mut future: Pin<&mut F>,
+    ) -> Option<F::Output> {
         let mut wait = Wait {
             deadlines: self,
-            until: Instant::now() + self.patience,
+            until: began + self.patience,
             sleep: None,
         };
         poll_fn(|context| match future.as_mut().poll(context) {
@@ -80,6 +83,7 @@ impl Drop for Wait<'_> {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::pin::pin;
 
     use super::*;
 
@@ -88,10 +92,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_ends_in_time_is_had_and_what_does_not_is_given_up_in_time() {
         let deadlines = Deadlines::new(PATIENCE);
-        assert_eq!(deadlines.meet(ready(7)).await, Some(7));
+        assert_eq!(
+            deadlines.meet(Instant::now(), pin!(ready(7))).await,
+            Some(7)
+        );
         for _ in 0..3 {
             let began = Instant::now();
-            assert_eq!(deadlines.meet(pending::<()>()).await, None);
+            assert_eq!(deadlines.meet(began, pin!(pending::<()>())).await, None);
             assert_eq!(began.elapsed(), PATIENCE);
         }
     }
@@ -100,9 +107,9 @@ mod tests {
     async fn a_sleep_that_was_set_for_an_earlier_call_ends_no_later_one() {
         let deadlines = Deadlines::new(PATIENCE);
         let soon = tokio::time::sleep(PATIENCE / 2);
-        assert_eq!(deadlines.meet(soon).await, Some(()));
+        assert_eq!(deadlines.meet(Instant::now(), pin!(soon)).await, Some(()));
         let began = Instant::now();
-        assert_eq!(deadlines.meet(pending::<()>()).await, None);
+        assert_eq!(deadlines.meet(began, pin!(pending::<()>())).await, None);
         assert_eq!(began.elapsed(), PATIENCE);
     }
 }

@@ -50,12 +50,14 @@ pub(super) fn write(
     command
 }
 
-/// The command that asks for an entry.
-pub(super) fn read(id: TemplateId) -> Cmd {
-    let mut command = Cmd::with_capacity(2, 32);
-    command.arg("GET");
-    // Written where it is sent from: this is what every request comes by.
-    command.write_arg_fmt(format_args!("{PREFIX}{id}"));
+/// The command that asks for one entry, or for several.
+pub(super) fn read(ids: &[TemplateId]) -> Cmd {
+    let mut command = Cmd::with_capacity(1 + ids.len(), 8 + 16 * ids.len());
+    command.arg(if ids.len() == 1 { "GET" } else { "MGET" });
+    for id in ids {
+        // Written where it is sent from: this is what every request comes by.
+        command.write_arg_fmt(format_args!("{PREFIX}{id}"));
+    }
     command
 }
 

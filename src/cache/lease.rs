@@ -9,13 +9,14 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use redis::{Cmd, Value};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::fence;
+use super::entry::Entry;
+use super::reads::Held;
 use super::slot::{Failure, Slot};
+use super::{fence, payload};
 use crate::template::TemplateId;
 
 /// Who loads a template.
@@ -36,7 +37,7 @@ pub struct Lease {
 /// What came of a claim: the lease, if nobody else holds it, and in any case what is cached.
 pub(super) struct Claimed {
     pub(super) lease: Option<Lease>,
-    pub(super) cached: Option<Bytes>,
+    pub(super) cached: Option<Entry>,
 }
 
 /// The channel on which holders tell that they have given a lease back; the message is the template's id.
@@ -94,7 +95,7 @@ pub(super) async fn claim(
     };
     let won = reply.first() == Some(&Value::Int(1));
     let cached = reply.into_iter().nth(1).and_then(|cached| match cached {
-        Value::BulkString(bytes) => Some(bytes.into()),
+        Value::BulkString(bytes) => payload::decode(id, bytes.into()),
         _ => None,
     });
     Ok(Claimed {
@@ -104,11 +105,11 @@ pub(super) async fn claim(
 }
 
 /// What is cached at the moment.
-pub(super) async fn look(slot: &Slot, id: TemplateId) -> Result<Option<Bytes>, Failure> {
-    match slot.call(&fence::read(id)).await? {
-        Value::BulkString(bytes) => Ok(Some(bytes.into())),
-        _ => Ok(None),
-    }
+pub(super) async fn look(slot: &Slot, id: TemplateId) -> Result<Option<Entry>, Failure> {
+    Ok(match slot.read(id, Instant::now()).await? {
+        Held::Entry(entry) => Some(entry),
+        Held::Nothing | Held::Foreign => None,
+    })
 }
 
 impl Lease {

@@ -3,6 +3,7 @@
 //! Two of them: Redis, and one inside the process that keeps the same promises. What an answer is stands in
 //! [`entry`], how it is written in Redis in [`payload`]. Nothing here knows of the database or of HTTP.
 
+mod call;
 mod deadlines;
 mod debts;
 pub mod entry;
@@ -13,6 +14,7 @@ mod line;
 mod memory;
 mod payload;
 mod payment;
+mod reads;
 mod redis;
 mod server;
 pub mod shelf;

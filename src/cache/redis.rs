@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use redis::{Cmd, Value};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::debts::Told;
 use super::entry::{Entry, Moment};
+use super::reads::Held;
 use super::server::Server;
 use super::slot::{Failure, Slot};
 use super::turns::Turns;
-use super::{Lookup, Stored, Turn, fence, payload};
+use super::{Lookup, Stored, Turn, fence};
 use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
@@ -115,29 +115,19 @@ impl RedisCache {
             self.count(Operation::Get, &Failure::Unavailable);
             return Lookup::Unanswered;
         }
-        let deadline = Instant::now() + self.slot.timeout();
-        match self.slot.call(&fence::read(id)).await {
-            Ok(Value::Nil) => Lookup::Miss,
-            Ok(Value::BulkString(bytes)) => self.read(id, bytes.into(), now, deadline).await,
-            // Something of another type is stored there: an answer, and none of ours.
-            Ok(_) => self.corrupt(id, deadline).await,
-            Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => {
-                self.corrupt(id, deadline).await
-            }
+        let began = Instant::now();
+        match self.slot.read(id, began).await {
+            Ok(Held::Entry(entry)) => match self.believed(entry, now) {
+                Some(entry) if entry.is_usable(now, self.overtime) => Lookup::Hit(entry),
+                _ => Lookup::Miss,
+            },
+            Ok(Held::Nothing) => Lookup::Miss,
+            // Boxed, so that what is rare takes no room in each lookup.
+            Ok(Held::Foreign) => Box::pin(self.remove_foreign(id, began)).await,
             Err(failure) => {
                 self.count(Operation::Get, &failure);
                 Lookup::Unanswered
             }
-        }
-    }
-
-    async fn read(&self, id: TemplateId, bytes: Bytes, now: Moment, deadline: Instant) -> Lookup {
-        let Some(entry) = payload::decode(id, bytes) else {
-            return self.corrupt(id, deadline).await;
-        };
-        match self.believed(entry, now) {
-            Some(entry) if entry.is_usable(now, self.overtime) => Lookup::Hit(entry),
-            _ => Lookup::Miss,
         }
     }
 
@@ -155,9 +145,9 @@ impl RedisCache {
         let Some(turns) = &self.turns else {
             return Turn::Ours(None);
         };
-        let usable = |bytes: &Bytes| {
+        let usable = |entry: Entry| {
             let now = Moment::now();
-            let entry = self.believed(payload::decode(id, bytes.clone())?, now)?;
+            let entry = self.believed(entry, now)?;
             (entry.is_usable(now, Duration::ZERO) && accept(&entry)).then_some(entry)
         };
         turns.take(id, usable).await
@@ -165,13 +155,12 @@ impl RedisCache {
 
     /// What is not ours is removed, so that nothing in it keeps a fill from being stored. That is part of the lookup, and
     /// takes no longer than it may.
-    async fn corrupt(&self, id: TemplateId, deadline: Instant) -> Lookup {
+    async fn remove_foreign(&self, id: TemplateId, began: Instant) -> Lookup {
         self.metrics
             .cache_errors
             .of((Operation::Get, Reason::Corrupt))
             .inc();
-        let removal = timeout_at(deadline, self.slot.call(&fence::remove(id))).await;
-        if let Err(failure) = removal.unwrap_or(Err(Failure::Timeout)) {
+        if let Err(failure) = self.slot.call_since(began, &fence::remove(id)).await {
             self.count(Operation::Del, &failure);
         }
         Lookup::Miss

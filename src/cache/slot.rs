@@ -9,12 +9,13 @@
 //! `cache_up` is true, without traffic as well.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redis::{Cmd, RedisError, RedisResult, Value};
+use redis::{Cmd, RedisError, Value};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -24,7 +25,8 @@ use super::deadlines::Deadlines;
 use super::debts::{Debts, Told};
 use super::entry::Moment;
 use super::keeper::keep;
-use super::line::{Line, Meaning};
+use super::line::Line;
+use super::reads::{Held, Reads};
 use super::server::Server;
 use super::silence::Silence;
 use crate::fault::Switch;
@@ -32,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::template::TemplateId;
 
 /// Why a call has no result.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// No answer in time.
     Timeout,
@@ -51,7 +53,8 @@ pub(super) struct Slot {
 pub(super) struct Shared {
     pub(super) installed: ArcSwapOption<Connection>,
     pub(super) timeout: Duration,
-    deadlines: Deadlines,
+    pub(super) deadlines: Deadlines,
+    pub(super) reads: Reads,
     pub(super) faults: Switch,
     emptied: Notify,
     pub(super) tried: Notify,
@@ -78,6 +81,7 @@ impl Slot {
             installed: ArcSwapOption::empty(),
             timeout,
             deadlines: Deadlines::new(timeout),
+            reads: Reads::default(),
             faults,
             emptied: Notify::new(),
             tried: Notify::new(),
@@ -95,8 +99,26 @@ impl Slot {
     }
 
     /// Sends a command and waits for its reply, at most the slot's time-out.
-    pub(super) async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
-        self.shared.call(command).await
+    pub(super) fn call(&self, command: &Cmd) -> impl Future<Output = Result<Value, Failure>> {
+        self.call_since(Instant::now(), command)
+    }
+
+    /// The same for somebody who has waited since then.
+    pub(super) fn call_since(
+        &self,
+        began: Instant,
+        command: &Cmd,
+    ) -> impl Future<Output = Result<Value, Failure>> {
+        self.shared.call_since(began, command)
+    }
+
+    /// Asks what is stored of a template, for somebody who has waited since then.
+    pub(super) fn read(
+        &self,
+        id: TemplateId,
+        began: Instant,
+    ) -> impl Future<Output = Result<Held, Failure>> {
+        self.shared.read(id, began)
     }
 
     /// Keeps a command that could not reach the server, and has it sent before anything else: the connection in use is
@@ -154,49 +176,12 @@ impl fmt::Debug for Slot {
 }
 
 impl Shared {
-    async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
-        let Some(connection) = self.installed.load_full() else {
-            return Err(Failure::Unavailable);
-        };
-        let mut line = connection.line.clone();
-        self.wait(&connection, command.query_async(&mut line)).await
-    }
-
-    /// Waits for a reply, at most the slot's time-out, and notes what it says of the connection.
-    async fn wait<T>(
-        &self,
-        connection: &Arc<Connection>,
-        reply: impl Future<Output = RedisResult<T>>,
-    ) -> Result<T, Failure> {
-        let began = Instant::now();
-        let reply = async {
-            let sent = self.faults.pass().await;
-            sent.map_err(|_| std::io::Error::from(std::io::ErrorKind::BrokenPipe))?;
-            reply.await
-        };
-        match self.deadlines.meet(reply).await {
-            Some(Ok(value)) => {
-                connection.silence.broken();
-                Ok(value)
-            }
-            Some(Err(error)) => match connection.line.meaning(&error) {
-                Meaning::Answer => {
-                    connection.silence.broken();
-                    Err(Failure::Server(error))
-                }
-                Meaning::Away => Err(Failure::Unavailable),
-                Meaning::Lost(reason) => {
-                    self.uninstall(connection, reason);
-                    Err(Failure::Unavailable)
-                }
-            },
-            None => {
-                if connection.silence.goes_on_since(began) {
-                    self.uninstall(connection, "it does not answer in time");
-                }
-                Err(Failure::Timeout)
-            }
-        }
+    /// Whether there is more than one server, each with templates of its own.
+    pub(super) fn has_several_nodes(&self) -> bool {
+        let installed = self.installed.load();
+        installed
+            .as_ref()
+            .is_some_and(|connection| connection.line.has_several_nodes())
     }
 
     pub(super) fn distrust(&self, now: Moment) {
@@ -205,7 +190,7 @@ impl Shared {
     }
 
     /// Empties the slot, unless it holds another connection by now.
-    fn uninstall(&self, connection: &Arc<Connection>, reason: &str) {
+    pub(super) fn uninstall(&self, connection: &Arc<Connection>, reason: &str) {
         let before = self.installed.compare_and_swap(connection, None);
         if before
             .as_ref()
@@ -231,8 +216,12 @@ impl Shared {
             // What comes of it shows in the next proof.
             let _ = self.pay_debts(&mut line).await;
             // Of one server, the wait itself notes what there is to note.
-            missed = match self.wait(&connection, line.prove()).await {
-                Err(_) if line.has_several_nodes() => missed + 1,
+            let proof = pin!(async {
+                self.pass().await?;
+                line.prove().await
+            });
+            missed = match self.wait(&connection, Instant::now(), proof).await {
+                Err(_) if connection.line.has_several_nodes() => missed + 1,
                 _ => 0,
             };
             if missed == MOST_MISSED {

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -15,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::warn;
 
+use super::entry::Entry;
 use super::lease::{GIVEN_BACK, Turn, claim, look, token};
 use super::server::Server;
 use super::slot::Slot;
@@ -60,7 +60,7 @@ impl Turns {
     pub(super) async fn take<E>(
         &self,
         id: TemplateId,
-        usable: impl Fn(&Bytes) -> Option<E>,
+        usable: impl Fn(Entry) -> Option<E>,
     ) -> Turn<E> {
         let (outcome, turn) = self.agree(id, usable).await;
         self.metrics.leases.of(outcome).inc();
@@ -70,7 +70,7 @@ impl Turns {
     async fn agree<E>(
         &self,
         id: TemplateId,
-        usable: impl Fn(&Bytes) -> Option<E>,
+        usable: impl Fn(Entry) -> Option<E>,
     ) -> (LeaseOutcome, Turn<E>) {
         let give_up = Instant::now() + self.patience;
         let watch = self.waiting.watch(id);
@@ -83,7 +83,7 @@ impl Turns {
             // A lease that was given back has mostly done what it was for, and need not be taken again.
             if has_waited
                 && let Ok(Some(cached)) = look(&self.slot, id).await
-                && let Some(entry) = usable(&cached)
+                && let Some(entry) = usable(cached)
             {
                 return (LeaseOutcome::Waited, Turn::Theirs(entry));
             }
@@ -99,7 +99,7 @@ impl Turns {
                     return (LeaseOutcome::Skipped, Turn::Ours(None));
                 }
             };
-            if let Some(entry) = claimed.cached.as_ref().and_then(&usable) {
+            if let Some(entry) = claimed.cached.and_then(&usable) {
                 return (LeaseOutcome::Waited, Turn::Theirs(entry));
             }
             if claimed.lease.is_some() {

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::panic::{self, AssertUnwindSafe};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -75,7 +75,7 @@ impl Http {
     ) -> Response<AnswerBody> {
         let shared = &self.shared;
         let mut observed = Observed::begin(&shared.metrics, Route::TemplateDetails, method);
-        match caught(read::read(shared, question)).await {
+        match caught(pin!(read::read(shared, question))).await {
             Ok(Ok(template)) => observed.answered(id, template).map(Either::Left),
             Ok(Err(refusal)) => observed.refused(id, refusal).map(Either::Right),
             Err(panic) => observed
@@ -92,8 +92,7 @@ enum Way<R> {
 }
 
 /// What a future comes to, or what it panicked with.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Box<dyn Any + Send>> {
     poll_fn(|context| {
         // After a panic it is not polled again, and whatever it shares with others is guarded by drops and locks.
         let polled = AssertUnwindSafe(|| future.as_mut().poll(context));
@@ -112,11 +111,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_caught_with_what_it_says() {
-        let panic = caught(async { panic!("at once") }).await;
+        let panic = caught(pin!(async { panic!("at once") })).await;
         let Err(panic): Result<(), _> = panic else {
             unreachable!("it did panic")
         };
         assert_eq!(panic.downcast_ref(), Some(&"at once"));
-        assert_eq!(caught(async { 1 }).await.ok(), Some(1));
+        assert_eq!(caught(pin!(async { 1 })).await.ok(), Some(1));
     }
 }

@@ -16,6 +16,7 @@ mod refresh;
 mod stampede;
 mod support;
 mod support_works;
+mod together;
 mod topologies;
 mod walls;
 mod writing;

@@ -1,0 +1,151 @@
+//! [`Reads`]: lookups that are under way at the same time ask Redis together.
+//!
+//! A lookup that has Redis nearly to itself is sent at once. Where there are more, each is put on a list, and one task
+//! sends what has come together as one command; a template that several ask for is asked for once. The next list is sent
+//! when that command is answered, or after [`PACE`] if it is not: behind a slow Redis nobody waits for somebody else's
+//! answer.
+//!
+//! A command is sent after everybody on its list has asked, so no answer is older than its question.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::Value;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout};
+
+use super::entry::Entry;
+use super::slot::{Failure, Shared};
+use super::{fence, payload};
+use crate::template::TemplateId;
+
+/// How many lookups may be under way before the next ones are sent together.
+const FEW: usize = 4;
+
+/// Longest wait of one list for the answer to another.
+const PACE: Duration = Duration::from_millis(1);
+
+/// What Redis has where a template is looked for.
+#[derive(Clone, Debug)]
+pub(super) enum Held {
+    Nothing,
+    Entry(Entry),
+    /// What is not ours. Of several that are asked for together, Redis says "nothing" where there is another type.
+    Foreign,
+}
+
+type Answer = Result<Held, Failure>;
+
+/// Lookups that are under way.
+#[derive(Default)]
+pub(super) struct Reads {
+    under_way: AtomicUsize,
+    list: Mutex<List>,
+}
+
+/// Those that have not been sent.
+#[derive(Default)]
+struct List {
+    askers: Vec<Asker>,
+    /// When the first of them asked.
+    since: Option<Instant>,
+    /// Whether a task looks after them.
+    is_tended: bool,
+}
+
+struct Asker {
+    id: TemplateId,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl Shared {
+    /// Asks what is stored of a template.
+    pub(super) async fn read(self: &Arc<Self>, id: TemplateId, asked_at: Instant) -> Answer {
+        let before = self.reads.under_way.fetch_add(1, Ordering::Relaxed);
+        let _under_way = UnderWay(&self.reads);
+        if before < FEW || self.has_several_nodes() {
+            return held(id, self.call_since(asked_at, &fence::read(&[id])).await);
+        }
+        let (answer, answered) = oneshot::channel();
+        if self.reads.join(Asker { id, answer }, asked_at) {
+            tokio::spawn(tend(Arc::clone(self)));
+        }
+        answered.await.unwrap_or(Err(Failure::Unavailable))
+    }
+}
+
+/// Counts a lookup that is under way until it is dropped.
+struct UnderWay<'a>(&'a Reads);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Reads {
+    /// Puts one more on the list. True if nobody tends it yet.
+    fn join(&self, asker: Asker, asked_at: Instant) -> bool {
+        let mut list = self.list.lock();
+        list.askers.push(asker);
+        list.since.get_or_insert(asked_at);
+        !std::mem::replace(&mut list.is_tended, true)
+    }
+
+    /// Takes the list, and when it was begun. Nobody tends an empty one.
+    fn take(&self) -> Option<(Vec<Asker>, Instant)> {
+        let mut list = self.list.lock();
+        let since = list.since.take();
+        list.is_tended = since.is_some();
+        Some((std::mem::take(&mut list.askers), since?))
+    }
+}
+
+/// Sends one list after the other until there is none.
+async fn tend(shared: Arc<Shared>) {
+    loop {
+        // Whatever else can run may have something to ask.
+        yield_now().await;
+        let Some((askers, since)) = shared.reads.take() else {
+            return;
+        };
+        // A task of its own: whatever becomes of it, the list is tended.
+        let sent = tokio::spawn(ask(Arc::clone(&shared), askers, since));
+        let _ = timeout(PACE, sent).await;
+    }
+}
+
+/// Asks for all of them, and tells each what there is.
+async fn ask(shared: Arc<Shared>, mut askers: Vec<Asker>, since: Instant) {
+    askers.sort_unstable_by_key(|asker| asker.id);
+    let mut ids: Vec<_> = askers.iter().map(|asker| asker.id).collect();
+    ids.dedup();
+    let replies: Vec<_> = match shared.call_since(since, &fence::read(&ids)).await {
+        Ok(Value::Array(values)) => values.into_iter().map(Ok).collect(),
+        reply => vec![reply; ids.len()],
+    };
+    let mut askers = askers.into_iter().peekable();
+    for (id, reply) in ids.into_iter().zip(replies) {
+        let answer = held(id, reply);
+        while let Some(asker) = askers.next_if(|asker| asker.id == id) {
+            // One that has gone is told nothing.
+            let _ = asker.answer.send(answer.clone());
+        }
+    }
+}
+
+/// What a reply says of one template.
+fn held(id: TemplateId, reply: Result<Value, Failure>) -> Answer {
+    match reply {
+        Ok(Value::Nil) => Ok(Held::Nothing),
+        Ok(Value::BulkString(bytes)) => {
+            Ok(payload::decode(id, bytes.into()).map_or(Held::Foreign, Held::Entry))
+        }
+        Ok(_) => Ok(Held::Foreign),
+        Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => Ok(Held::Foreign),
+        Err(failure) => Err(failure),
+    }
+}
