@@ -1,6 +1,7 @@
 //! The binary: settings, build, run until a signal.
 
 use std::io::Write as _;
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 
 use stampede::app::{App, StartError};
@@ -13,7 +14,7 @@ const WRONG_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
     match config::command() {
-        Ok(Command::Serve(config)) => serve(&config),
+        Ok(Command::Serve(config)) => serve(config),
         Ok(Command::Healthcheck(config)) if healthcheck::is_healthy(config.http_addr) => {
             ExitCode::SUCCESS
         }
@@ -25,13 +26,19 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn serve(config: &Config) -> ExitCode {
+async fn serve(config: Box<Config>) -> ExitCode {
     telemetry::start(config.log_format, &config.log_filter);
-    match start(config).await {
+    let address = config.http_addr;
+    // A task like any other: the thread that waits here would have to be woken for every connection that comes or goes.
+    let served = tokio::spawn(async move { start(&config).await });
+    match served
+        .await
+        .unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Settings(problems)) => refuse(&problems),
         Err(StartError::Io(error)) => {
-            error!(address = %config.http_addr, %error, "cannot start");
+            error!(%address, %error, "cannot start");
             ExitCode::FAILURE
         }
     }

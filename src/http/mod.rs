@@ -11,6 +11,7 @@ mod observe;
 mod query;
 mod read;
 mod server;
+mod tags;
 mod write;
 
 use std::sync::Arc;

@@ -47,7 +47,9 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
     });
-    theirs.cloned().unwrap_or_else(|| {
+    // A copy: a part of the request would keep all of its memory from being used for the next.
+    let theirs = theirs.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
+    theirs.unwrap_or_else(|| {
         let mut random = fastrand::u64(..);
         let digits: [u8; 16] = std::array::from_fn(|_| {
             random = random.rotate_left(4);

@@ -1,14 +1,15 @@
 //! Reading: `GET` and `HEAD` of a template.
 
+use axum::http::HeaderMap;
 use axum::http::header::IF_NONE_MATCH;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::Full;
 
 use super::error::HttpError;
 use super::observe::ResponseCount;
+use super::tags::Known;
 use super::{Shared, headers, query};
 use crate::cache::entry::Content;
 use crate::metrics::labels::{ShedReason, Source};
@@ -49,8 +50,8 @@ async fn answer(
 /// connection has that memory back when it reads on.
 pub(super) struct Question {
     pub(super) id: TemplateId,
-    /// The tags of what the caller has already.
-    pub(super) known: Vec<HeaderValue>,
+    /// What the caller has already.
+    pub(super) known: Known,
     /// Empty, with room: the answer's headers need no memory of their own.
     pub(super) headers: HeaderMap,
 }
@@ -60,7 +61,7 @@ impl Question {
     pub(super) fn asked_by(head: Parts) -> Result<Self, HttpError> {
         let id = query::template_id(head.uri.query())?;
         let mut headers = head.headers;
-        let known = headers.get_all(IF_NONE_MATCH).iter().cloned().collect();
+        let known = Known::named(id, headers.get_all(IF_NONE_MATCH));
         headers.clear();
         Ok(Self { id, known, headers })
     }

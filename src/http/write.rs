@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::error::HttpError;
 use super::observe::ResponseCount;
-use super::{Http, Shared, headers, query};
+use super::{Http, Shared, query, tags};
 use crate::metrics::labels::{ShedReason, Source};
 use crate::store::{Change, Condition};
 use crate::template::{State as Known, TemplateId};
@@ -83,7 +83,7 @@ async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, H
         .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
     Ok(match shared.service.change(id, change).await? {
         Known::Present(template) => {
-            let etag = HeaderValue::try_from(headers::etag(id, template.version));
+            let etag = HeaderValue::try_from(tags::etag(id, template.version));
             let headers = [
                 (CONTENT_TYPE, HeaderValue::from_static("application/json")),
                 (CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -126,7 +126,7 @@ fn condition(id: TemplateId, headers: &HeaderMap) -> Result<Condition, HttpError
         for tag in value.split(',').map(str::trim) {
             match tag {
                 "*" => return Ok(Condition::Exists),
-                tag => versions.extend(headers::version_of(id, tag)),
+                tag => versions.extend(tags::version_of(id, tag)),
             }
         }
     }

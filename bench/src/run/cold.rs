@@ -66,9 +66,16 @@ async fn stampede(service: &Process, id: usize) -> io::Result<Duration> {
             call(stream, &request).await
         }));
     }
-    let (mut ended, mut last) = (None, None);
+    let (mut ended, mut last, mut connections) = (None, None, Vec::with_capacity(CALLERS));
     for caller in callers {
-        let (asked, answered, answer) = caller.await.map_err(io::Error::other)??;
+        let Call {
+            asked,
+            answered,
+            answer,
+            connection,
+        } = caller.await.map_err(io::Error::other)??;
+        // Nobody hangs up while others wait: to close a connection costs the service as much as an answer does.
+        connections.push(connection);
         if !answer.starts_with("HTTP/1.1 200") {
             return Err(io::Error::other(format!("expected 200, got {answer}")));
         }
@@ -84,14 +91,27 @@ async fn stampede(service: &Process, id: usize) -> io::Result<Duration> {
     }
 }
 
-async fn call(mut stream: TcpStream, request: &[u8]) -> io::Result<(Instant, Instant, String)> {
+/// What one caller saw.
+struct Call {
+    asked: Instant,
+    answered: Instant,
+    answer: String,
+    connection: TcpStream,
+}
+
+async fn call(mut connection: TcpStream, request: &[u8]) -> io::Result<Call> {
     let asked = Instant::now();
-    stream.write_all(request).await?;
+    connection.write_all(request).await?;
     let mut answer = vec![0; 2048];
-    let length = stream.read(&mut answer).await?;
+    let length = connection.read(&mut answer).await?;
     let answered = Instant::now();
     let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
-    Ok((asked, answered, answer))
+    Ok(Call {
+        asked,
+        answered,
+        answer,
+        connection,
+    })
 }
 
 /// What `Server-Timing` says of a part.

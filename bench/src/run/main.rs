@@ -34,7 +34,9 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(done) => return done,
     };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    // One thread: what the callers take is taken from the service, on the same cores.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().expect("a runtime");
     match runtime.block_on(run(&options)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
