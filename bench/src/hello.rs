@@ -1,6 +1,7 @@
-//! The least that a server can do: a router with one route that says hello.
+//! The least that a server can do: a router with a route that says hello, and one that says how often it did.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::routing::get;
@@ -13,5 +14,19 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(address).await?.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
-    axum::serve(listener, Router::new().route("/", get(async || "hello"))).await
+    let router = Router::new()
+        .route("/", get(hello))
+        .route("/metrics", get(async || metrics()));
+    axum::serve(listener, router).await
+}
+
+static HELLOS: AtomicU64 = AtomicU64::new(0);
+
+async fn hello() -> &'static str {
+    HELLOS.fetch_add(1, Ordering::Relaxed);
+    "hello"
+}
+
+fn metrics() -> String {
+    format!("hello_total {}\n", HELLOS.load(Ordering::Relaxed))
 }

@@ -16,6 +16,8 @@ struct Turn<'a> {
     name: &'static str,
     process: &'a Process,
     load: Load,
+    /// What the process counts such requests by.
+    counter: &'static str,
     /// How long until all connections are there, if that takes a while.
     settling: Option<Duration>,
 }
@@ -61,10 +63,9 @@ async fn settled_cost(
     settling: Duration,
     load: Duration,
 ) -> io::Result<(Answered, f64)> {
-    let requests = "http_request_total{method=\"GET\",path=\"/template-details\"";
     let count = async || {
         io::Result::Ok((
-            turn.process.counter(requests).await?,
+            turn.process.counter(turn.counter).await?,
             turn.process.processor_time()?,
         ))
     };
@@ -94,6 +95,7 @@ fn turns<'a>(stage: &'a Stage, options: &Options) -> Vec<Turn<'a>> {
             header: None,
             templates: None,
         },
+        counter: "http_request_total{method=\"GET\",path=\"/template-details\"",
         settling: None,
     };
     let mut turns = vec![turn("hello", &stage.hello, "/")];
@@ -109,10 +111,15 @@ fn turns<'a>(stage: &'a Stage, options: &Options) -> Vec<Turn<'a>> {
         .as_ref()
         .filter(|_| options.includes(Case::Growth))
     {
-        let mut crowd = turn("hit by 4000", &stage.few, TEMPLATE);
-        crowd.load.connections = 4_000;
-        crowd.settling = Some(Duration::from_secs(1));
-        turns.push(crowd);
+        let crowd = |mut turn: Turn<'a>| {
+            turn.load.connections = 4_000;
+            turn.settling = Some(Duration::from_secs(1));
+            turn
+        };
+        let mut hello = turn("hello by 4000", &stage.hello, "/");
+        hello.counter = "hello_total";
+        turns.push(crowd(hello));
+        turns.push(crowd(turn("hit by 4000", &stage.few, TEMPLATE)));
         let mut of_few = turn("hit of 100", &stage.few, TEMPLATE);
         of_few.load.templates = Some(FEW);
         turns.push(of_few);
