@@ -1,7 +1,8 @@
 //! [`Deadlines`]: time-outs of calls, kept by sleeps that are used again.
 //!
 //! Nearly every call ends long before its time-out. A sleep of its own would be entered among all others of the runtime
-//! and taken out again, under a lock, each time; these stay where they are, and are moved when they fire.
+//! and taken out again, under a lock, each time; these stay where they are, and are moved when they fire too early, or
+//! would fire too late.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -56,7 +57,12 @@ impl Wait<'_> {
         let (deadlines, until) = (self.deadlines, self.until);
         let sleep = self.sleep.get_or_insert_with(|| {
             let idle = deadlines.idle.lock().pop();
-            idle.unwrap_or_else(|| Box::pin(sleep_until(until)))
+            let mut sleep = idle.unwrap_or_else(|| Box::pin(sleep_until(until)));
+            // Set for a call that began later.
+            if sleep.deadline() > until {
+                sleep.as_mut().reset(until);
+            }
+            sleep
         });
         while sleep.as_mut().poll(context).is_ready() {
             // It may have been set for an earlier call.
@@ -101,6 +107,17 @@ mod tests {
             assert_eq!(deadlines.meet(began, pin!(pending::<()>())).await, None);
             assert_eq!(began.elapsed(), PATIENCE);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sleep_that_was_set_for_a_later_call_ends_an_earlier_one_in_time() {
+        let deadlines = Deadlines::new(PATIENCE);
+        let began = Instant::now();
+        tokio::time::advance(PATIENCE / 2).await;
+        let soon = tokio::time::sleep(PATIENCE / 4);
+        assert_eq!(deadlines.meet(Instant::now(), pin!(soon)).await, Some(()));
+        assert_eq!(deadlines.meet(began, pin!(pending::<()>())).await, None);
+        assert_eq!(began.elapsed(), PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -55,7 +55,8 @@ const RENEWAL: u32 = 4;
 /// or its reply was lost.
 const CLAIM: &str = "\
 local won = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[2]) == ARGV[1]
-return {won and 1 or 0, redis.call('GET', KEYS[1])}";
+local held = redis.pcall('GET', KEYS[1])
+return {won and 1 or 0, type(held) == 'string' and held}";
 
 const RENEW: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end";

@@ -1,7 +1,7 @@
 //! [`TemplateCache`]: answers by template, for the time that their TTL lasts.
 //!
 //! Two of them: Redis, and one inside the process that keeps the same promises. What an answer is stands in
-//! [`entry`], how it is written in Redis in [`payload`]. Nothing here knows of the database or of HTTP.
+//! [`entry`], how it is written in Redis in [`payload`], how lookups ask Redis together in [`reads`]. Nothing here knows of the database or of HTTP.
 
 mod call;
 mod deadlines;

@@ -1,9 +1,9 @@
 //! [`Reads`]: lookups that are under way at the same time ask Redis together.
 //!
 //! A lookup that has Redis nearly to itself is sent at once. Where there are more, each is put on a list, and one task
-//! sends what has come together as one command; a template that several ask for is asked for once. The next list is sent
+//! sends what has come together as one command; a template that several ask for is asked for once. The next ones are sent
 //! when that command is answered, or after [`PACE`] if it is not: behind a slow Redis nobody waits for somebody else's
-//! answer.
+//! answer. Whatever has to be waited for, the time-out counts from when a lookup began.
 //!
 //! A command is sent after everybody on its list has asked, so no answer is older than its question.
 
@@ -25,15 +25,18 @@ use crate::template::TemplateId;
 /// How many lookups may be under way before the next ones are sent together.
 const FEW: usize = 4;
 
-/// Longest wait of one list for the answer to another.
+/// Longest wait for the answer to others, where the time-out is much longer.
 const PACE: Duration = Duration::from_millis(1);
+
+/// Most lookups that one command is for: all of them have to wait for the whole of its reply.
+const MOST_TOGETHER: usize = 512;
 
 /// What Redis has where a template is looked for.
 #[derive(Clone, Debug)]
 pub(super) enum Held {
     Nothing,
     Entry(Entry),
-    /// What is not ours. Of several that are asked for together, Redis says "nothing" where there is another type.
+    /// What is not ours. Asked for several templates, Redis says "nothing" of what has another type.
     Foreign,
 }
 
@@ -50,8 +53,8 @@ pub(super) struct Reads {
 #[derive(Default)]
 struct List {
     askers: Vec<Asker>,
-    /// When the first of them asked.
-    since: Option<Instant>,
+    /// When the first of them began.
+    began: Option<Instant>,
     /// Whether a task looks after them.
     is_tended: bool,
 }
@@ -62,15 +65,24 @@ struct Asker {
 }
 
 impl Shared {
-    /// Asks what is stored of a template.
-    pub(super) async fn read(self: &Arc<Self>, id: TemplateId, asked_at: Instant) -> Answer {
+    /// Asks what is stored of a template, for a lookup that began then.
+    pub(super) async fn read(self: &Arc<Self>, id: TemplateId, began: Instant) -> Answer {
+        let Some(has_several_nodes) = self
+            .installed
+            .load()
+            .as_ref()
+            .map(|connection| connection.line.has_several_nodes())
+        else {
+            return Err(Failure::Unavailable);
+        };
         let before = self.reads.under_way.fetch_add(1, Ordering::Relaxed);
         let _under_way = UnderWay(&self.reads);
-        if before < FEW || self.has_several_nodes() {
-            return held(id, self.call_since(asked_at, &fence::read(&[id])).await);
+        // The nodes of a cluster do not wait for one of them.
+        if before < FEW || has_several_nodes {
+            return held(id, self.call_since(began, &fence::read(&[id])).await);
         }
         let (answer, answered) = oneshot::channel();
-        if self.reads.join(Asker { id, answer }, asked_at) {
+        if self.reads.join(Asker { id, answer }, began) {
             tokio::spawn(tend(Arc::clone(self)));
         }
         answered.await.unwrap_or(Err(Failure::Unavailable))
@@ -88,19 +100,24 @@ impl Drop for UnderWay<'_> {
 
 impl Reads {
     /// Puts one more on the list. True if nobody tends it yet.
-    fn join(&self, asker: Asker, asked_at: Instant) -> bool {
+    fn join(&self, asker: Asker, began: Instant) -> bool {
         let mut list = self.list.lock();
         list.askers.push(asker);
-        list.since.get_or_insert(asked_at);
+        list.began.get_or_insert(began);
         !std::mem::replace(&mut list.is_tended, true)
     }
 
-    /// Takes the list, and when it was begun. Nobody tends an empty one.
+    /// Takes the first on the list, and when the first of them began. Nobody tends an empty list.
     fn take(&self) -> Option<(Vec<Asker>, Instant)> {
         let mut list = self.list.lock();
-        let since = list.since.take();
-        list.is_tended = since.is_some();
-        Some((std::mem::take(&mut list.askers), since?))
+        let began = list.began;
+        let rest = list.askers.len().min(MOST_TOGETHER);
+        let rest = list.askers.split_off(rest);
+        // Of the rest it is not known better.
+        list.began = began.filter(|_| !rest.is_empty());
+        let first = std::mem::replace(&mut list.askers, rest);
+        list.is_tended = !first.is_empty();
+        Some((first, began?))
     }
 }
 
@@ -109,30 +126,38 @@ async fn tend(shared: Arc<Shared>) {
     loop {
         // Whatever else can run may have something to ask.
         yield_now().await;
-        let Some((askers, since)) = shared.reads.take() else {
+        let Some((askers, began)) = shared.reads.take() else {
             return;
         };
         // A task of its own: whatever becomes of it, the list is tended.
-        let sent = tokio::spawn(ask(Arc::clone(&shared), askers, since));
-        let _ = timeout(PACE, sent).await;
+        let sent = tokio::spawn(ask(Arc::clone(&shared), askers, began));
+        let _ = timeout(PACE.min(shared.timeout / 8), sent).await;
     }
 }
 
 /// Asks for all of them, and tells each what there is.
-async fn ask(shared: Arc<Shared>, mut askers: Vec<Asker>, since: Instant) {
+async fn ask(shared: Arc<Shared>, mut askers: Vec<Asker>, began: Instant) {
+    askers.retain(|asker| !asker.answer.is_closed());
     askers.sort_unstable_by_key(|asker| asker.id);
     let mut ids: Vec<_> = askers.iter().map(|asker| asker.id).collect();
     ids.dedup();
-    let replies: Vec<_> = match shared.call_since(since, &fence::read(&ids)).await {
+    if ids.is_empty() {
+        return;
+    }
+    let replies: Vec<_> = match shared.call_since(began, &fence::read(&ids)).await {
         Ok(Value::Array(values)) => values.into_iter().map(Ok).collect(),
         reply => vec![reply; ids.len()],
     };
     let mut askers = askers.into_iter().peekable();
     for (id, reply) in ids.into_iter().zip(replies) {
-        let answer = held(id, reply);
+        let mut answer = held(id, reply);
         while let Some(asker) = askers.next_if(|asker| asker.id == id) {
             // One that has gone is told nothing.
             let _ = asker.answer.send(answer.clone());
+            if let Ok(Held::Foreign) = answer {
+                // To be removed by one of them, before it is replaced.
+                answer = Ok(Held::Nothing);
+            }
         }
     }
 }

@@ -176,14 +176,6 @@ impl fmt::Debug for Slot {
 }
 
 impl Shared {
-    /// Whether there is more than one server, each with templates of its own.
-    pub(super) fn has_several_nodes(&self) -> bool {
-        let installed = self.installed.load();
-        installed
-            .as_ref()
-            .is_some_and(|connection| connection.line.has_several_nodes())
-    }
-
     pub(super) fn distrust(&self, now: Moment) {
         self.trusted_since
             .fetch_max(now.after(TIE).0, Ordering::Relaxed);

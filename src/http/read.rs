@@ -9,7 +9,7 @@ use http_body_util::Full;
 
 use super::error::HttpError;
 use super::observe::ResponseCount;
-use super::tags::Known;
+use super::tags::IfNoneMatch;
 use super::{Shared, headers, query};
 use crate::cache::entry::Content;
 use crate::metrics::labels::{ShedReason, Source};
@@ -51,7 +51,7 @@ async fn answer(
 pub(super) struct Question {
     pub(super) id: TemplateId,
     /// What the caller has already.
-    pub(super) known: Known,
+    pub(super) known: IfNoneMatch,
     /// Empty, with room: the answer's headers need no memory of their own.
     pub(super) headers: HeaderMap,
 }
@@ -61,7 +61,7 @@ impl Question {
     pub(super) fn asked_by(head: Parts) -> Result<Self, HttpError> {
         let id = query::template_id(head.uri.query())?;
         let mut headers = head.headers;
-        let known = Known::named(id, headers.get_all(IF_NONE_MATCH));
+        let known = IfNoneMatch::named(id, headers.get_all(IF_NONE_MATCH));
         headers.clear();
         Ok(Self { id, known, headers })
     }

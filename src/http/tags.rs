@@ -36,12 +36,12 @@ fn number(text: &str) -> Option<i64> {
 /// What `If-None-Match` says of a template: a list of tags, or `*`; a weak tag names the same content. Kept as numbers: a
 /// part of the request would keep all of its memory from being used for the next.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct IfNoneMatch {
     everything: bool,
     versions: Vec<i64>,
 }
 
-impl Known {
+impl IfNoneMatch {
     /// Reads the header's values.
     pub(super) fn named<'a>(
         id: TemplateId,
@@ -73,7 +73,7 @@ mod tests {
     fn a_list_of_tags_a_weak_tag_and_a_star_all_name_the_version() {
         let includes = |text| {
             let id = TemplateId::new(ID).unwrap();
-            Known::named(id, [&HeaderValue::from_static(text)]).includes(2)
+            IfNoneMatch::named(id, [&HeaderValue::from_static(text)]).includes(2)
         };
         assert!(includes("\"1-2\"") && includes("\"0-0\", W/\"1-2\"") && includes("*"));
         for other in [
