@@ -53,14 +53,13 @@ pub(super) struct Reads {
 #[derive(Default)]
 struct List {
     askers: Vec<Asker>,
-    /// When the first of them began.
-    began: Option<Instant>,
     /// Whether a task looks after them.
     is_tended: bool,
 }
 
 struct Asker {
     id: TemplateId,
+    began: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -82,7 +81,7 @@ impl Shared {
             return held(id, self.call_since(began, &fence::read(&[id])).await);
         }
         let (answer, answered) = oneshot::channel();
-        if self.reads.join(Asker { id, answer }, began) {
+        if self.reads.join(Asker { id, began, answer }) {
             tokio::spawn(tend(Arc::clone(self)));
         }
         answered.await.unwrap_or(Err(Failure::Unavailable))
@@ -100,24 +99,20 @@ impl Drop for UnderWay<'_> {
 
 impl Reads {
     /// Puts one more on the list. True if nobody tends it yet.
-    fn join(&self, asker: Asker, began: Instant) -> bool {
+    fn join(&self, asker: Asker) -> bool {
         let mut list = self.list.lock();
         list.askers.push(asker);
-        list.began.get_or_insert(began);
         !std::mem::replace(&mut list.is_tended, true)
     }
 
-    /// Takes the first on the list, and when the first of them began. Nobody tends an empty list.
-    fn take(&self) -> Option<(Vec<Asker>, Instant)> {
+    /// Takes those who have waited longest, the first of them first. Nobody tends an empty list.
+    fn take(&self) -> Vec<Asker> {
         let mut list = self.list.lock();
-        let began = list.began;
-        let rest = list.askers.len().min(MOST_TOGETHER);
-        let rest = list.askers.split_off(rest);
-        // Of the rest it is not known better.
-        list.began = began.filter(|_| !rest.is_empty());
+        let first = list.askers.len().min(MOST_TOGETHER);
+        let rest = list.askers.split_off(first);
         let first = std::mem::replace(&mut list.askers, rest);
         list.is_tended = !first.is_empty();
-        Some((first, began?))
+        first
     }
 }
 
@@ -126,24 +121,25 @@ async fn tend(shared: Arc<Shared>) {
     loop {
         // Whatever else can run may have something to ask.
         yield_now().await;
-        let Some((askers, began)) = shared.reads.take() else {
+        let askers = shared.reads.take();
+        if askers.is_empty() {
             return;
-        };
+        }
         // A task of its own: whatever becomes of it, the list is tended.
-        let sent = tokio::spawn(ask(Arc::clone(&shared), askers, began));
+        let sent = tokio::spawn(ask(Arc::clone(&shared), askers));
         let _ = timeout(PACE.min(shared.timeout / 8), sent).await;
     }
 }
 
 /// Asks for all of them, and tells each what there is.
-async fn ask(shared: Arc<Shared>, mut askers: Vec<Asker>, began: Instant) {
+async fn ask(shared: Arc<Shared>, mut askers: Vec<Asker>) {
     askers.retain(|asker| !asker.answer.is_closed());
+    let Some(began) = askers.first().map(|asker| asker.began) else {
+        return;
+    };
     askers.sort_unstable_by_key(|asker| asker.id);
     let mut ids: Vec<_> = askers.iter().map(|asker| asker.id).collect();
     ids.dedup();
-    if ids.is_empty() {
-        return;
-    }
     let replies: Vec<_> = match shared.call_since(began, &fence::read(&ids)).await {
         Ok(Value::Array(values)) => values.into_iter().map(Ok).collect(),
         reply => vec![reply; ids.len()],
@@ -172,5 +168,31 @@ fn held(id: TemplateId, reply: Result<Value, Failure>) -> Answer {
         Ok(_) => Ok(Held::Foreign),
         Err(Failure::Server(error)) if error.code() == Some("WRONGTYPE") => Ok(Held::Foreign),
         Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn those_left_on_the_list_make_nobody_behind_them_older() {
+        let reads = Reads::default();
+        let join = |count: usize| {
+            for _ in 0..count {
+                let id = TemplateId::new(1).unwrap();
+                let (answer, _) = oneshot::channel();
+                let began = Instant::now();
+                reads.join(Asker { id, began, answer });
+            }
+        };
+        let first = Instant::now();
+        join(MOST_TOGETHER + 1);
+        tokio::time::advance(PACE).await;
+        let later = Instant::now();
+        join(MOST_TOGETHER);
+        let taken = [(); 4].map(|()| reads.take());
+        let oldest = taken.each_ref().map(|askers| Some(askers.first()?.began));
+        assert_eq!(oldest, [Some(first), Some(first), Some(later), None]);
     }
 }
