@@ -55,7 +55,11 @@ async fn postgres_takes_further_settings() {
     let postgres = Postgres::start_with(&["max_connections=8", "log_connections=on"]).await;
     let most = "SELECT setting::bigint FROM pg_settings WHERE name = 'max_connections'";
     assert_eq!(postgres.fetch_i64(most).await, 8);
-    assert!(postgres.log().contains("connection received"));
+    // What the server writes is read by a thread of its own.
+    eventually("its log says so", async || {
+        postgres.log().contains("connection received")
+    })
+    .await;
 }
 
 #[tokio::test]
