@@ -10,7 +10,9 @@ use stampede::metrics::Metrics;
 use stampede::metrics::labels::{LeaseOutcome, Operation, Reason};
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use crate::support::waiting::BACKSTOP;
 use crate::support::{Mode, Proxy, Redis, eventually, redis};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -56,7 +58,8 @@ impl Asked {
 
     /// Looks all of them up at the same time.
     async fn all(&self, ids: impl Iterator<Item = i64>) -> Vec<Lookup> {
-        join_all(ids.map(|id| self.lookup(id))).await
+        let all = join_all(ids.map(|id| self.lookup(id)));
+        timeout(BACKSTOP, all).await.expect("an end of all lookups")
     }
 }
 

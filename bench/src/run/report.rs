@@ -12,7 +12,7 @@ use crate::targets::{Limit, Result};
 
 /// What has figures of its own, beside those that have targets.
 const LOADS: [(&str, &str); 8] = [
-    ("hello", "hello: axum, one route"),
+    ("hello", "hello of bare axum"),
     ("hit", "Redis hit"),
     ("304", "304, after asking Redis"),
     ("local", "local hit, Redis away"),
