@@ -1,7 +1,7 @@
 //! [`App`]: the parts, wired ([`App::build`]), and their life ([`App::serve`]).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::backends::{Backends, Faults};
 use crate::config::{Config, Problems};
-use crate::http::{self, Front, Http};
+use crate::http::{self, Front, Http, Times};
 use crate::lab::{Lab, Watch};
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
@@ -25,7 +25,7 @@ pub struct App {
     service: TemplateService,
     http: Http,
     lab: Option<Lab>,
-    grace: Duration,
+    times: Times,
 }
 
 impl App {
@@ -56,7 +56,11 @@ impl App {
             service,
             http,
             lab,
-            grace: config.shutdown_grace,
+            times: Times {
+                idle: config.idle_timeout,
+                delay: config.drain_delay,
+                grace: config.shutdown_grace,
+            },
         })
     }
 
@@ -70,7 +74,7 @@ impl App {
             service,
             http,
             lab,
-            grace,
+            times,
         } = self;
         let here = listener.local_addr()?;
         info!("listening on http://{here}");
@@ -81,10 +85,10 @@ impl App {
         }
         let draining = http.clone();
         let mut deadline = Instant::now();
-        let front = Front::new(http, lab.as_ref());
-        http::serve(listener, front, grace, shutdown, || {
-            info!("draining");
-            deadline = Instant::now() + grace;
+        let front = Arc::new(Front::new(http, lab.as_ref()));
+        let answer = move |request| Arc::clone(&front).answer(request);
+        http::serve(listener, answer, times, shutdown, || {
+            deadline = Instant::now() + times.delay + times.grace;
             draining.drain();
             let _ = lab.as_ref().map(Lab::stop);
         })

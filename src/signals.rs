@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once.
+//! SIGTERM, SIGINT and SIGHUP: the first asks for a drain, the second ends the process at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
@@ -10,6 +10,7 @@ const CUT_SHORT: i32 = 1;
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -18,6 +19,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -35,6 +37,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

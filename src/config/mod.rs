@@ -66,6 +66,10 @@ pub struct Config {
     pub max_in_flight: usize,
     /// Backstop for one request.
     pub request_timeout: Duration,
+    /// How long a keep-alive connection may be idle.
+    pub idle_timeout: Duration,
+    /// How long everything is still accepted and answered after a signal to end.
+    pub drain_delay: Duration,
     /// Longest drain.
     pub shutdown_grace: Duration,
     /// What a writer must show; without it, nobody can write.
@@ -178,6 +182,8 @@ impl Config {
             max_waiters: read.number("MAX_WAITERS", 1..=1_000_000),
             max_in_flight: read.number("MAX_IN_FLIGHT", 1..=1_000_000),
             request_timeout: read.duration("REQUEST_TIMEOUT", 10 * MILLISECOND..=20 * MINUTE),
+            idle_timeout: read.duration("IDLE_TIMEOUT", MILLISECOND..=DAY),
+            drain_delay: read.duration("DRAIN_DELAY", Duration::ZERO..=HOUR),
             shutdown_grace: read.duration("SHUTDOWN_GRACE", Duration::ZERO..=DAY),
             admin_token: read.token("ADMIN_TOKEN"),
             // The lab makes load and faults: nobody on the network gets it unasked.
@@ -216,6 +222,7 @@ const REDIS_SCHEMES: &[&str] = &[
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Makes a stampede visible on a database that otherwise answers in microseconds.

@@ -156,10 +156,22 @@ pub const SETTINGS: &[Setting] = &[
         "backstop for one request; must exceed the sum of the parts",
     ),
     plain(
+        "IDLE_TIMEOUT",
+        "75s",
+        "75s",
+        "how long a keep-alive connection may be idle: longer than load balancers keep theirs, which is 60s",
+    ),
+    plain(
+        "DRAIN_DELAY",
+        "0s",
+        "3s",
+        "after SIGTERM, SIGINT or SIGHUP: /readyz says 503 but everything is still answered for so long, then the drain begins",
+    ),
+    plain(
         "SHUTDOWN_GRACE",
         "10s",
         "10s",
-        "longest drain after SIGTERM or SIGINT; a second signal ends at once",
+        "longest drain after that; a second signal ends at once",
     ),
     Setting {
         variable: "ADMIN_TOKEN",

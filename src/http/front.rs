@@ -26,7 +26,7 @@ use crate::lab::Lab;
 use crate::metrics::labels::{Method, Route};
 
 /// Bytes that were there already, or whatever the router made.
-pub(super) type AnswerBody = Either<Full<Bytes>, Body>;
+pub type AnswerBody = Either<Full<Bytes>, Body>;
 
 /// The whole service, as a connection sees it.
 pub struct Front {
@@ -43,7 +43,7 @@ impl Front {
 
     /// What is needed of a request for a template is read at once, before the connection goes on to read: see
     /// [`Question`].
-    pub(super) fn answer(
+    pub fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {

@@ -2,9 +2,9 @@
 //! in [`mod@write`]. What a status code is stands in [`error`], the headers of a template in [`headers`], what happens to
 //! every request in [`observe`], connections in [`server`].
 
+mod connection;
 mod error;
 mod front;
-mod head_timer;
 mod headers;
 mod in_process;
 mod observe;
@@ -32,10 +32,10 @@ use crate::lab::Lab;
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
 pub(crate) use error::HttpError;
-pub use front::Front;
+pub use front::{AnswerBody, Front};
 pub(crate) use in_process::{InProcess, count as count_in_process};
 use observe::ResponseCount;
-pub use server::{listen, serve};
+pub use server::{Times, listen, serve};
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]

@@ -1,32 +1,35 @@
-//! The accept loop, the limits of a connection, and the drain.
+//! The accept loop, the limits of a connection, and the end.
 //!
 //! axum's own loop has neither a time-out for a request's head nor a deadline for the drain.
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, info, warn};
 
-use super::Front;
-use super::head_timer::HeadTimer;
+use super::connection::{Connections, Patience};
 
-/// Longest wait for a request's head, and for the next request on a connection.
+/// Longest wait for a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MOST_HEAD_BYTES: usize = 16 * 1024;
 
-/// Most connections at once; further ones wait to be accepted.
+/// Most connections at once. For a further one the connection that has been idle longest is closed.
 const MOST_CONNECTIONS: usize = 8_000;
 
 /// How many connections may wait to be accepted: more than `MAX_IN_FLIGHT` by default, so that a wave of new ones is
@@ -38,6 +41,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Between two log lines about accepts that fail.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long connections are kept, and how the service ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// How long a connection may be idle.
+    pub idle: Duration,
+    /// How long everything is still accepted and answered after the signal to end.
+    pub delay: Duration,
+    /// The longest drain after that.
+    pub grace: Duration,
+}
 
 /// Starts to listen.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -52,123 +66,364 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Answers on this listener until `shutdown` completes, then drains, for at most `grace`; what is left then is cut.
-/// Calls `draining` in between.
+/// Answers on this listener until `shutdown` completes, then calls `ending` and ends:
 ///
-/// While requests of before the signal are under way, callers that come later are answered as well: a load balancer
-/// learns from an answer that it should send no more, and what it has sent already is not lost.
-pub async fn serve(
+/// 1. For the delay everything is accepted and answered. Each answer says that its connection closes, so that a load
+///    balancer, which may not have asked `/readyz` yet, sends the next request elsewhere.
+/// 2. The drain closes idle connections and answers what is under way. It accepts connections until no earlier one is
+///    left. After the grace it cuts those that are still busy.
+pub async fn serve<A, F, B>(
     listener: TcpListener,
-    front: Front,
-    grace: Duration,
+    answer: A,
+    times: Times,
     shutdown: impl Future<Output = ()>,
-    draining: impl FnOnce(),
-) {
-    let server = Server {
-        listener,
-        front: Arc::new(front),
-        room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-        complained_at: Mutex::default(),
-    };
-    let mut connections = JoinSet::new();
-    let early = GracefulShutdown::new();
-    server
-        .accept_until(shutdown, &early, &mut connections)
-        .await;
-    draining();
+    ending: impl FnOnce(),
+) where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let mut server = Server::new(listener, answer, times.idle, MOST_CONNECTIONS);
+    let mut early = JoinSet::new();
+    server.accept_until(shutdown, &mut early).await;
+    ending();
+    server.ending.store(true, Ordering::Relaxed);
+    if !times.delay.is_zero() {
+        info!(
+            "stopping: /readyz says so, and requests are answered for {} more",
+            humantime::format_duration(times.delay)
+        );
+        server.accept_until(sleep(times.delay), &mut early).await;
+    }
+    info!("draining");
     let drain = async {
-        let late = GracefulShutdown::new();
-        server
-            .accept_until(early.shutdown(), &late, &mut connections)
-            .await;
+        server.connections.close_all();
+        let mut late = JoinSet::new();
+        let early_end = async { while early.join_next().await.is_some() {} };
+        server.accept_until(early_end, &mut late).await;
+        let connections = Arc::clone(&server.connections);
+        // Nothing is accepted any more.
         drop(server);
-        late.shutdown().await;
+        connections.close_all();
+        while late.join_next().await.is_some() {}
     };
-    if timeout(grace, drain).await.is_err() {
+    if timeout(times.grace, drain).await.is_err() {
         warn!("the grace is over: connections that are still busy are cut");
     }
 }
 
-struct Server {
+struct Server<A> {
     listener: TcpListener,
-    front: Arc<Front>,
+    answer: A,
+    connections: Arc<Connections>,
+    idle: Duration,
     room: Arc<Semaphore>,
-    complained_at: Mutex<Option<Instant>>,
+    /// A connection that was accepted and has no place yet.
+    waiting: Option<TcpStream>,
+    ending: Arc<AtomicBool>,
+    complained_at: Option<Instant>,
 }
 
-impl Server {
-    /// Accepts connections until `end` completes and nobody is left who has knocked already.
-    async fn accept_until(
-        &self,
-        end: impl Future<Output = ()>,
-        graceful: &GracefulShutdown,
-        connections: &mut JoinSet<()>,
-    ) {
+impl<A, F, B> Server<A>
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    fn new(listener: TcpListener, answer: A, idle: Duration, room: usize) -> Self {
+        let patience = Patience {
+            idle,
+            head: HEAD_TIMEOUT,
+        };
+        Self {
+            listener,
+            answer,
+            connections: Connections::new(patience),
+            idle,
+            room: Arc::new(Semaphore::new(room)),
+            waiting: None,
+            ending: Arc::default(),
+            complained_at: None,
+        }
+    }
+
+    /// Accepts connections until `end` completes and none is left that has come before.
+    async fn accept_until(&mut self, end: impl Future<Output = ()>, served: &mut JoinSet<()>) {
         let mut end = pin!(end);
         loop {
             tokio::select! {
                 biased;
-                (stream, place) = self.accept() => {
-                    connections.spawn(serve_connection(stream, place, Arc::clone(&self.front), graceful));
+                (stream, room) = self.accept() => {
+                    served.spawn(self.serve_connection(stream, room));
                 }
                 () = &mut end => return,
-                Some(_ended) = connections.join_next() => {}
+                Some(_ended) = served.join_next() => {}
             }
         }
     }
 
-    fn may_complain(&self) -> bool {
-        let mut complained_at = self.complained_at.lock();
-        let may = complained_at.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE);
-        if may {
-            *complained_at = Some(Instant::now());
-        }
-        may
-    }
-
-    async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
-        let place = Arc::clone(&self.room).acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
-        loop {
+    /// The next connection, and room for it. Dropped, it loses no connection.
+    async fn accept(&mut self) -> (TcpStream, OwnedSemaphorePermit) {
+        while self.waiting.is_none() {
             match self.listener.accept().await {
-                Ok((stream, _)) => return (stream, place),
+                Ok((stream, _)) => self.waiting = Some(stream),
                 // The peer was gone before it was accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if self.may_complain() {
-                        warn!(%error, "cannot accept connections");
-                    }
+                    self.complain(&error);
+                    // It may be what this one lacks that an idle one has: a file descriptor.
+                    self.connections.close_longest_idle();
                     sleep(ACCEPT_PAUSE).await;
                 }
+            }
+        }
+        let room = Arc::clone(&self.room);
+        if room.available_permits() == 0 {
+            self.connections.close_longest_idle();
+        }
+        let room = room.acquire_owned().await;
+        let stream = self.waiting.take().expect("it was accepted above");
+        (stream, room.expect("the semaphore is never closed"))
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let complained = self.complained_at;
+        if complained.is_none_or(|at| at.elapsed() >= COMPLAINT_PAUSE) {
+            self.complained_at = Some(Instant::now());
+            warn!(%error, "cannot accept connections");
+        }
+    }
+
+    fn serve_connection(
+        &self,
+        stream: TcpStream,
+        room: OwnedSemaphorePermit,
+    ) -> impl Future<Output = ()> + use<A, F, B> {
+        // Without it, small answers may wait for the peer's acknowledgement. A socket that refuses is closed already.
+        let _ = stream.set_nodelay(true);
+        let place = self.connections.open();
+        let (answer, ending, mark) = (self.answer.clone(), Arc::clone(&self.ending), place.mark());
+        let answer = move |request| {
+            mark.answering();
+            let (answered, ending) = (answer(request), Arc::clone(&ending));
+            async move {
+                let mut answer = answered.await?;
+                if ending.load(Ordering::Relaxed) {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        };
+        // The most headers are hyper's own limit, 100: to have another costs each request a loop over all places for one.
+        let connection = http1::Builder::new()
+            .timer(place.timer())
+            .header_read_timeout(self.idle)
+            .max_buf_size(MOST_HEAD_BYTES)
+            // An answer is small: copied into one piece it costs less than a list of two pieces does.
+            .writev(false)
+            .serve_connection(TokioIo::new(place.noted(stream)), service_fn(answer));
+        async move {
+            let _room = room;
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = place.asked_to_close() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                debug!(%error, "a connection ended early");
             }
         }
     }
 }
 
-fn serve_connection(
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
-    front: Arc<Front>,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + use<> {
-    // Without it, small answers may wait for the peer's acknowledgement. A socket that refuses is closed already.
-    let _ = stream.set_nodelay(true);
-    // The most headers are hyper's own limit, 100: to have another costs each request a loop over all places for one.
-    let connection = http1::Builder::new()
-        .timer(HeadTimer::default())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MOST_HEAD_BYTES)
-        // An answer is small: copied into one piece it costs less than a list of two pieces does.
-        .writev(false)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |request| Arc::clone(&front).answer(request)),
-        );
-    let connection = graceful.watch(connection);
-    async move {
-        let _place = place;
-        if let Err(error) = connection.await {
-            debug!(%error, "a connection ended early");
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(75);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
+    }
+
+    fn listen_here() -> (TcpListener, SocketAddr) {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        // A paused clock goes to the next timer whenever all wait, also for a socket: never far.
+        tokio::spawn(async {
+            loop {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        (listener, address)
+    }
+
+    /// A server that says hello, with room for so many connections.
+    async fn start(room: usize) -> SocketAddr {
+        let (listener, address) = listen_here();
+        let mut server = Server::new(listener, hello, IDLE, room);
+        tokio::spawn(async move { server.accept_until(pending(), &mut JoinSet::new()).await });
+        address
+    }
+
+    struct Peer(TcpStream);
+
+    impl Peer {
+        async fn connect(address: SocketAddr) -> Self {
+            let stream = TcpStream::connect(address).await.unwrap();
+            // The paused clock would not wait for the acknowledgement that the next bytes would wait for.
+            stream.set_nodelay(true).unwrap();
+            Self(stream)
         }
+
+        async fn send(&mut self, text: &str) {
+            self.0.write_all(text.as_bytes()).await.unwrap();
+        }
+
+        /// Whether something is answered before the connection closes.
+        async fn is_answered(&mut self) -> bool {
+            let mut answer = [0; 1024];
+            let read = self.0.read(&mut answer).await.unwrap_or(0);
+            answer[..read].starts_with(b"HTTP/1.1 200")
+        }
+
+        async fn ask(&mut self) -> bool {
+            // It may be closed, which is seen when the answer is read.
+            let _ = self.0.write_all(HEAD.as_bytes()).await;
+            self.is_answered().await
+        }
+
+        /// Sends one more byte of a head each second until the connection closes.
+        async fn trickle(&mut self) -> Duration {
+            let began = Instant::now();
+            while self.0.write_all(b"x").await.is_ok() {
+                let closed = timeout(SECOND, self.is_answered()).await;
+                if closed.is_ok() {
+                    break;
+                }
+            }
+            began.elapsed()
+        }
+    }
+
+    const HEAD: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_was_idle_for_nearly_as_long_as_it_may_gets_its_answer() {
+        let mut peer = Peer::connect(start(10).await).await;
+        for _ in 0..3 {
+            assert!(peer.ask().await);
+            sleep(IDLE - SECOND).await;
+        }
+        assert!(peer.ask().await);
+        sleep(IDLE + SECOND).await;
+        assert!(!peer.ask().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_from_the_start_is_closed_as_one_with_a_slow_head() {
+        let mut peer = Peer::connect(start(10).await).await;
+        let began = Instant::now();
+        assert!(!peer.is_answered().await);
+        assert_eq!(began.elapsed().as_secs(), HEAD_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_trickles_is_cut_after_its_own_limit() {
+        let mut peer = Peer::connect(start(10).await).await;
+        sleep(SECOND * 4).await;
+        assert_eq!(peer.trickle().await.as_secs(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_on_a_connection_that_was_idle_has_its_own_limit_from_its_first_byte() {
+        let address = start(10).await;
+        for idle in [0, 30, 74] {
+            let mut peer = Peer::connect(address).await;
+            assert!(peer.ask().await);
+            sleep(SECOND * idle).await;
+            assert_eq!(peer.trickle().await.as_secs(), HEAD_TIMEOUT.as_secs());
+        }
+        let mut peer = Peer::connect(address).await;
+        assert!(peer.ask().await);
+        sleep(SECOND * 74).await;
+        peer.send("GET / HTTP/1.1\r\n").await;
+        sleep(SECOND * 9).await;
+        peer.send("host: a\r\n\r\n").await;
+        assert!(peer.is_answered().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn for_a_connection_too_many_the_one_that_was_idle_longest_is_closed() {
+        let address = start(3).await;
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            let mut peer = Peer::connect(address).await;
+            assert!(peer.ask().await);
+            peers.push(peer);
+            sleep(SECOND).await;
+        }
+        assert!(peers[0].ask().await);
+        let mut another = Peer::connect(address).await;
+        assert!(timeout(SECOND, another.ask()).await.unwrap());
+        let mut answered = Vec::new();
+        for peer in &mut peers {
+            answered.push(peer.ask().await);
+        }
+        assert_eq!(answered, [true, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_connection_is_closed_in_the_middle_of_a_head_for_another_one() {
+        let address = start(1).await;
+        let mut peer = Peer::connect(address).await;
+        assert!(peer.ask().await);
+        peer.send("GET / HTTP/1.1\r\n").await;
+        let mut another = Peer::connect(address).await;
+        another.send(HEAD).await;
+        sleep(SECOND * 9).await;
+        peer.send("host: a\r\n\r\n").await;
+        assert!(peer.is_answered().await);
+        assert!(!peer.is_answered().await, "idle now, and in the way");
+        assert!(another.is_answered().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn until_the_delay_is_over_all_is_answered_and_each_answer_closes_its_connection() {
+        let (listener, address) = listen_here();
+        let times = Times {
+            idle: IDLE,
+            delay: SECOND * 3,
+            grace: SECOND * 10,
+        };
+        let (signal, shutdown) = tokio::sync::oneshot::channel::<()>();
+        let shutdown = async { shutdown.await.unwrap_or(()) };
+        let serving = tokio::spawn(serve(listener, hello, times, shutdown, || {}));
+        let (mut kept, mut idle) = (Peer::connect(address).await, Peer::connect(address).await);
+        assert!(kept.ask().await && kept.ask().await && idle.ask().await);
+        let signalled = Instant::now();
+        drop(signal);
+        sleep(SECOND * 2).await;
+        for peer in [&mut kept, &mut Peer::connect(address).await] {
+            assert!(peer.ask().await);
+            assert!(!peer.is_answered().await, "it is closed");
+        }
+        assert!(signalled.elapsed() < SECOND * 3);
+        assert!(!idle.is_answered().await, "it is closed by the drain");
+        serving.await.unwrap();
+        assert_eq!(signalled.elapsed().as_secs(), 3);
+        assert!(TcpStream::connect(address).await.is_err());
     }
 }

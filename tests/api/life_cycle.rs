@@ -130,7 +130,7 @@ async fn the_health_check_asks_the_service_at_its_address() {
 
 #[tokio::test]
 async fn a_signal_drains_what_is_under_way_and_ends_with_0() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let mut process = Process::start(&[("DB_DELAY", "500ms")]).await;
         let idle = tokio::net::TcpStream::connect(process.url.strip_prefix("http://").unwrap())
             .await

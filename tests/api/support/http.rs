@@ -42,9 +42,8 @@ impl Answer {
     }
 }
 
-/// How long a connection may be idle and be used again: shorter than the service keeps one, so that no request is sent
-/// on a connection that is being closed.
-const IDLE: Duration = Duration::from_secs(5);
+/// How long a connection may be idle and be used again: as long as load balancers keep theirs.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// A client that keeps its connections. It belongs to one test: connections die with the runtime that opened them.
 #[derive(Clone)]
@@ -54,6 +53,11 @@ impl Client {
     /// A client that keeps any number of idle connections.
     pub(crate) fn new() -> Self {
         Self::with_idle_connections(usize::MAX)
+    }
+
+    /// A client with a connection of its own for each request.
+    pub(crate) fn without_idle_connections() -> Self {
+        Self::with_idle_connections(0)
     }
 
     fn with_idle_connections(most: usize) -> Self {
@@ -121,7 +125,7 @@ pub(crate) async fn get_owned(url: String) -> Answer {
 
 /// Sends a request without a body over a connection of its own.
 pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
-    Client::with_idle_connections(0)
+    Client::without_idle_connections()
         .request(method, url, headers)
         .await
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod guarded;
+pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod metrics;
 pub(crate) mod port;
@@ -17,6 +18,7 @@ pub(crate) mod service;
 pub(crate) mod waiting;
 
 pub(crate) use browser::Browser;
+pub(crate) use haproxy::Haproxy;
 pub(crate) use metrics::Scrape;
 pub(crate) use postgres::Postgres;
 pub(crate) use prometheus::Prometheus;
