@@ -11,6 +11,7 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -57,10 +58,16 @@ impl Front {
             Way::Routed(Box::pin(self.routed.call(request)))
         };
         async move {
-            match way {
-                Way::Short(id, question) => Ok(self.http.read(method, id, question).await),
-                Way::Routed(response) => Ok(response.await?.map(Either::Right)),
+            let mut answer = match way {
+                Way::Short(id, question) => self.http.read(method, id, question).await,
+                Way::Routed(response) => response.await?.map(Either::Right),
+            };
+            // The next request is to go elsewhere.
+            if self.http.is_draining() {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
             }
+            Ok(answer)
         }
     }
 }

@@ -66,9 +66,13 @@ impl Http {
         }
     }
 
-    /// From now on the service says that it wants no more traffic.
+    /// From now on the service says that it wants no more traffic: in `/readyz`, and with every answer.
     pub fn drain(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
     }
 
     /// Every route but the one that templates are read by; those of the lab included if there is one.
@@ -130,7 +134,7 @@ async fn healthz() -> &'static str {
 /// A backend that is down makes the service degraded, not unready: it is down for every replica, and taking them all
 /// out of service would help nobody.
 async fn readyz(State(http): State<Http>) -> Result<String, HttpError> {
-    if http.shared.draining.load(Ordering::Relaxed) {
+    if http.is_draining() {
         return Err(HttpError::Draining);
     }
     let word = |up| if up { "ok" } else { "down" };

@@ -8,11 +8,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -68,8 +66,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Answers on this listener until `shutdown` completes, then calls `ending` and ends:
 ///
-/// 1. For the delay everything is accepted and answered. Each answer says that its connection closes, so that a load
-///    balancer, which may not have asked `/readyz` yet, sends the next request elsewhere.
+/// 1. For the delay everything is accepted and answered: a load balancer may not have asked `/readyz` yet.
 /// 2. The drain closes idle connections and answers what is under way. It accepts connections until no earlier one is
 ///    left. After the grace it cuts those that are still busy.
 pub async fn serve<A, F, B>(
@@ -87,7 +84,6 @@ pub async fn serve<A, F, B>(
     let mut early = JoinSet::new();
     server.accept_until(shutdown, &mut early).await;
     ending();
-    server.ending.store(true, Ordering::Relaxed);
     if !times.delay.is_zero() {
         info!(
             "stopping: /readyz says so, and requests are answered for {} more",
@@ -120,7 +116,6 @@ struct Server<A> {
     room: Arc<Semaphore>,
     /// A connection that was accepted and has no place yet.
     waiting: Option<TcpStream>,
-    ending: Arc<AtomicBool>,
     complained_at: Option<Instant>,
 }
 
@@ -142,7 +137,6 @@ where
             idle,
             room: Arc::new(Semaphore::new(room)),
             waiting: None,
-            ending: Arc::default(),
             complained_at: None,
         }
     }
@@ -202,18 +196,10 @@ where
         // Without it, small answers may wait for the peer's acknowledgement. A socket that refuses is closed already.
         let _ = stream.set_nodelay(true);
         let place = self.connections.open();
-        let (answer, ending, mark) = (self.answer.clone(), Arc::clone(&self.ending), place.mark());
+        let (answer, mark) = (self.answer.clone(), place.mark());
         let answer = move |request| {
             mark.answering();
-            let (answered, ending) = (answer(request), Arc::clone(&ending));
-            async move {
-                let mut answer = answered.await?;
-                if ending.load(Ordering::Relaxed) {
-                    let close = HeaderValue::from_static("close");
-                    answer.headers_mut().insert(CONNECTION, close);
-                }
-                Ok::<_, Infallible>(answer)
-            }
+            answer(request)
         };
         // The most headers are hyper's own limit, 100: to have another costs each request a loop over all places for one.
         let connection = http1::Builder::new()
@@ -401,7 +387,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn until_the_delay_is_over_all_is_answered_and_each_answer_closes_its_connection() {
+    async fn until_the_delay_is_over_everything_is_accepted_and_answered() {
         let (listener, address) = listen_here();
         let times = Times {
             idle: IDLE,
@@ -417,8 +403,7 @@ mod tests {
         drop(signal);
         sleep(SECOND * 2).await;
         for peer in [&mut kept, &mut Peer::connect(address).await] {
-            assert!(peer.ask().await);
-            assert!(!peer.is_answered().await, "it is closed");
+            assert!(peer.ask().await && peer.ask().await);
         }
         assert!(signalled.elapsed() < SECOND * 3);
         assert!(!idle.is_answered().await, "it is closed by the drain");

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::process::{Process, stampede};
 use crate::support::http::Answer;
 use crate::support::port::ReservedPort;
-use crate::support::{Postgres, Redis, eventually, http};
+use crate::support::{Postgres, Redis, Service, eventually, http};
 
 #[test]
 fn wrong_settings_end_with_2_and_name_every_one() {
@@ -280,6 +280,30 @@ async fn a_wave_of_connections_fits_into_the_backlog() {
     process.signal("CONT");
     let health = http::get(&format!("{}/healthz", process.url)).await;
     assert_eq!(health.status, 200);
+}
+
+#[tokio::test]
+async fn from_the_signal_on_every_answer_closes_its_connection_and_readiness_is_503() {
+    let mut service = Service::start(&[("DRAIN_DELAY", "1h")]).await;
+    assert_eq!(service.template(1).await.header("connection"), None);
+    service.shut_down();
+    eventually("/readyz says so", async || {
+        service.get("/readyz").await.status == 503
+    })
+    .await;
+    for (path, status) in [
+        ("/template-details?id=1", 200),
+        ("/healthz", 200),
+        ("/readyz", 503),
+        ("/nowhere", 404),
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (status, Some("close")),
+            "{path}"
+        );
+    }
 }
 
 /// A connection on which this was sent and nothing is read.

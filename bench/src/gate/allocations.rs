@@ -1,20 +1,25 @@
-//! Counts what each thread allocates.
+//! Counts what the threads allocate that ask for it.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
+    static IS_COUNTED: Cell<bool> = const { Cell::new(false) };
 }
 
 fn count() {
-    CALLS.with(|calls| calls.set(calls.get() + 1));
+    if IS_COUNTED.get() {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: every call is passed on as it came.
@@ -39,7 +44,12 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// How often this thread has asked for memory so far.
-pub(crate) fn by_this_thread() -> u64 {
-    CALLS.with(Cell::get)
+/// Counts what this thread allocates from now on.
+pub(crate) fn count_this_thread() {
+    IS_COUNTED.set(true);
+}
+
+/// How often the threads that are counted have asked for memory so far.
+pub(crate) fn so_far() -> u64 {
+    CALLS.load(Ordering::Relaxed)
 }

@@ -1,17 +1,23 @@
-//! The counts that hold, and why: `bench/counts.txt`, one line for each case and unit.
+//! What holds: `bench/counts.txt`, one line for each case.
 //!
-//! A line has what the case may take, the lowest that it ever took, and, if the one is larger than the other, why.
+//! Instructions depend on libc, processor and compiler, so they are judged as a ratio to those of a reference that is
+//! counted in the same run. Allocations depend on none of them, and are judged exactly.
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-/// How much more than what stands in the ledger is still the same: counts differ a little from run to run.
-pub(crate) const SLACK: f64 = 1.03;
+/// How much more than what stands in the ledger is still the same. Debian 12 and 13 differ by 2 %.
+const SLACK: f64 = 1.05;
 
-/// The remark that says which compiler made what was counted.
-const COMPILER: &str = "# Compiler: ";
+/// What a case takes, per request or call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Count {
+    pub(crate) allocations: f64,
+    /// Of the reference's instructions.
+    pub(crate) ratio: f64,
+}
 
 /// All lines, and the remarks before them.
 pub(crate) struct Ledger {
@@ -21,22 +27,17 @@ pub(crate) struct Ledger {
 
 struct Line {
     case: String,
-    unit: String,
-    allowed: f64,
-    lowest: f64,
+    allowed: Count,
     reason: String,
 }
 
 /// What the ledger says to a count.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// As it should be.
-    Holds(f64),
-    /// Less than there stands.
-    Lower(f64),
-    /// More than there stands.
-    Grown(f64),
-    /// No more than there stands, but that once was less, and nobody says why.
-    Unreasoned(f64),
+    Holds(Count),
+    /// It takes less, which should be noted.
+    Lower(Count),
+    Grown(Count),
     /// Nothing stands there.
     Unknown,
 }
@@ -49,12 +50,28 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Holds(allowed) => write!(f, "{allowed:9.1}"),
-            Self::Lower(allowed) => write!(f, "{allowed:9.1}  less: bench/gate --write"),
-            Self::Grown(allowed) => write!(f, "{allowed:9.1}  GROWN"),
-            Self::Unreasoned(lowest) => write!(f, "{lowest:9.1}  GROWN, give a reason"),
-            Self::Unknown => write!(f, "{:>9}  UNKNOWN: bench/gate --write", "-"),
+        let (allowed, word) = match self {
+            Self::Holds(allowed) => (allowed, ""),
+            Self::Lower(allowed) => (allowed, "less: bench/gate --write"),
+            Self::Grown(allowed) => (allowed, "GROWN"),
+            Self::Unknown => return f.write_str("UNKNOWN: bench/gate --write"),
+        };
+        let Count { allocations, ratio } = allowed;
+        write!(f, "{allocations:11.2} {ratio:7.3}  {word}")
+    }
+}
+
+impl Count {
+    fn verdict(self, allowed: Self) -> Verdict {
+        // Two and three digits are what is written.
+        let fewer = |a: f64, b: f64| a < b - 0.006;
+        if fewer(allowed.allocations, self.allocations) || self.ratio > allowed.ratio * SLACK {
+            Verdict::Grown(allowed)
+        } else if fewer(self.allocations, allowed.allocations) || self.ratio < allowed.ratio / SLACK
+        {
+            Verdict::Lower(allowed)
+        } else {
+            Verdict::Holds(allowed)
         }
     }
 }
@@ -75,55 +92,21 @@ impl Ledger {
         })
     }
 
-    /// Whether its instructions were counted with this compiler, so that they can be compared.
-    pub(crate) fn is_by(&self, compiler: &str) -> bool {
-        let line = format!("{COMPILER}{compiler}");
-        self.remarks.contains(&line)
+    pub(crate) fn judge(&self, case: &str, count: Count) -> Verdict {
+        let line = self.lines.iter().find(|line| line.case == case);
+        line.map_or(Verdict::Unknown, |line| count.verdict(line.allowed))
     }
 
-    /// Notes which compiler made what is counted now.
-    pub(crate) fn sign(&mut self, compiler: &str) {
-        self.remarks.retain(|remark| !remark.starts_with(COMPILER));
-        self.remarks.push(format!("{COMPILER}{compiler}"));
-    }
-
-    fn line(&self, case: &str, unit: &str) -> Option<&Line> {
-        self.lines
-            .iter()
-            .find(|line| line.case == case && line.unit == unit)
-    }
-
-    pub(crate) fn judge(&self, case: &str, unit: &str, figure: f64) -> Verdict {
-        let Some(line) = self.line(case, unit) else {
-            return Verdict::Unknown;
-        };
-        if line.exceeded_by(figure) {
-            Verdict::Grown(line.allowed)
-        } else if grown(line.allowed, line.lowest) && line.reason.is_empty() {
-            Verdict::Unreasoned(line.lowest)
-        } else if grown(line.allowed, figure) {
-            Verdict::Lower(line.allowed)
-        } else {
-            Verdict::Holds(line.allowed)
+    /// Allows what was counted. Whoever allows more writes the reason behind it.
+    pub(crate) fn write(&mut self, case: &str, count: Count) {
+        match self.lines.iter_mut().find(|line| line.case == case) {
+            Some(line) => line.allowed = count,
+            None => self.lines.push(Line {
+                case: case.to_owned(),
+                allowed: count,
+                reason: String::new(),
+            }),
         }
-    }
-
-    /// Allows what was counted. If that is more than it once was, a reason has to be written beside it.
-    pub(crate) fn write(&mut self, case: &str, unit: &str, figure: f64) {
-        let before = self.line(case, unit);
-        let line = Line {
-            case: case.to_owned(),
-            unit: unit.to_owned(),
-            allowed: figure,
-            lowest: before.map_or(figure, |line| line.lowest.min(figure)),
-            // It explains what was allowed before, and no further growth.
-            reason: before
-                .filter(|line| !line.exceeded_by(figure))
-                .map_or_else(String::new, |line| line.reason.clone()),
-        };
-        self.lines
-            .retain(|line| line.case != case || line.unit != unit);
-        self.lines.push(line);
     }
 
     pub(crate) fn save(&self) -> io::Result<()> {
@@ -133,24 +116,15 @@ impl Ledger {
     }
 }
 
-/// Whether a figure is more than this, and not just by what counts differ.
-fn grown(figure: f64, than: f64) -> bool {
-    // A tenth is what is written.
-    figure > than * SLACK + 0.1
-}
-
 impl Line {
-    fn exceeded_by(&self, figure: f64) -> bool {
-        grown(figure, self.allowed)
-    }
-
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         Some(Self {
             case: words.next()?.to_owned(),
-            unit: words.next()?.to_owned(),
-            allowed: words.next()?.parse().ok()?,
-            lowest: words.next()?.parse().ok()?,
+            allowed: Count {
+                allocations: words.next()?.parse().ok()?,
+                ratio: words.next()?.parse().ok()?,
+            },
             reason: words.collect::<Vec<_>>().join(" "),
         })
     }
@@ -158,18 +132,42 @@ impl Line {
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            case,
-            unit,
-            allowed,
-            lowest,
-            reason,
-        } = self;
-        let line = format!("{case:20} {unit:14} {allowed:9.1} {lowest:9.1}  {reason}");
+        let Count { allocations, ratio } = self.allowed;
+        let line = format!(
+            "{:20} {allocations:11.2} {ratio:7.3}  {}",
+            self.case, self.reason
+        );
         f.write_str(line.trim_end())
     }
 }
 
 fn path() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/counts.txt"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWED: Count = Count {
+        allocations: 11.0,
+        ratio: 2.5,
+    };
+
+    #[test]
+    fn one_allocation_or_a_tenth_of_the_instructions_more_is_growth_and_2_percent_are_not() {
+        for (allocations, ratio, expected) in [
+            (11.0, 2.5, Verdict::Holds(ALLOWED)),
+            (11.0, 2.55, Verdict::Holds(ALLOWED)),
+            (12.0, 2.5, Verdict::Grown(ALLOWED)),
+            (11.01, 2.5, Verdict::Grown(ALLOWED)),
+            (11.0, 2.75, Verdict::Grown(ALLOWED)),
+            (10.0, 2.75, Verdict::Grown(ALLOWED)),
+            (10.0, 2.5, Verdict::Lower(ALLOWED)),
+            (11.0, 2.25, Verdict::Lower(ALLOWED)),
+        ] {
+            let count = Count { allocations, ratio };
+            assert_eq!(count.verdict(ALLOWED), expected, "{count:?}");
+        }
+    }
 }

@@ -1,11 +1,12 @@
-//! What a request and a call take, counted instead of timed: instructions under valgrind, and allocations. A growth of
-//! more than [`ledger::SLACK`] is an error unless a reason for it stands in the ledger.
+//! What a request and a call take, counted instead of timed: instructions under valgrind, and allocations. Growth is an
+//! error: see [`ledger`].
 //!
 //! `bench/gate` checks all cases, `bench/gate CASE...` some, and `--write` puts what was counted into the ledger.
 
 mod allocations;
 mod calls;
 mod ledger;
+mod plain;
 mod requests;
 mod scripted_redis;
 
@@ -13,41 +14,69 @@ use std::io;
 use std::pin::Pin;
 use std::process::{Command, ExitCode};
 
-use ledger::Ledger;
+use ledger::{Count, Ledger};
 use tokio::runtime::{Builder, Runtime};
 
-type Case = (&'static str, fn() -> io::Result<Allocated>);
+/// Something that is counted.
+struct Case {
+    name: &'static str,
+    /// The case that it is compared with; that one is counted for nothing else.
+    reference: Option<&'static str>,
+    run: fn() -> io::Result<Allocated>,
+}
 
 const CASES: &[Case] = &[
-    ("hello", requests::hello),
-    ("redis-hit", requests::redis_hit),
-    ("redis-304", requests::redis_304),
-    ("local-hit", requests::local_hit),
-    ("embedded-hit", requests::embedded_hit),
-    ("work", calls::alone),
-    ("work-100-callers", || calls::crowd(100)),
-    ("work-10000-callers", || calls::crowd(10_000)),
+    reference("hello", requests::hello),
+    case("redis-hit", "hello", requests::redis_hit),
+    case("redis-304", "hello", requests::redis_304),
+    case("local-hit", "hello", requests::local_hit),
+    case("embedded-hit", "hello", requests::embedded_hit),
+    reference("plain", calls::plain_alone),
+    case("work", "plain", calls::alone),
+    reference("plain-100-callers", || calls::plain_crowd(100)),
+    case("work-100-callers", "plain-100-callers", || {
+        calls::crowd(100)
+    }),
+    reference("plain-10000-callers", || calls::plain_crowd(10_000)),
+    case("work-10000-callers", "plain-10000-callers", || {
+        calls::crowd(10_000)
+    }),
 ];
+
+const fn reference(name: &'static str, run: fn() -> io::Result<Allocated>) -> Case {
+    Case {
+        name,
+        reference: None,
+        run,
+    }
+}
+
+const fn case(
+    name: &'static str,
+    reference: &'static str,
+    run: fn() -> io::Result<Allocated>,
+) -> Case {
+    Case {
+        name,
+        reference: Some(reference),
+        run,
+    }
+}
 
 /// What one run of a case allocated; valgrind counts its instructions from outside.
 pub(crate) struct Allocated {
-    times: u64,
+    /// Per request or call.
+    pub(crate) each: f64,
     /// Requests or calls.
-    calls: u32,
-}
-
-/// What was counted of one case, per request or call.
-struct Count {
-    instructions: f64,
-    allocations: f64,
+    pub(crate) calls: u32,
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--only-run", case] => run(case).map(|()| true),
-        ["--write", ref cases @ ..] => check(cases, true),
-        ref cases => check(cases, false),
+        ["--only-run", name] => run(name).map(|()| true),
+        ["--write", ref names @ ..] => check(names, true),
+        ref names => check(names, false),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -59,50 +88,49 @@ fn main() -> ExitCode {
     }
 }
 
+fn named(name: &str) -> io::Result<&'static Case> {
+    CASES.iter().find(|case| case.name == name).ok_or_else(|| {
+        let all: Vec<_> = CASES.iter().map(|case| case.name).collect();
+        io::Error::other(format!("no case {name}; there are {}", all.join(", ")))
+    })
+}
+
 /// Counts each of these cases, or all if none is named, and says whether all are as the ledger has them.
-fn check(named: &[&str], write: bool) -> io::Result<bool> {
-    if let Some(unknown) = named
+fn check(names: &[&str], write: bool) -> io::Result<bool> {
+    let asked: Vec<_> = names
         .iter()
-        .find(|name| !CASES.iter().any(|(case, _)| case == *name))
-    {
-        let all: Vec<_> = CASES.iter().map(|(case, _)| *case).collect();
-        return Err(io::Error::other(format!(
-            "no case {unknown}; there are {}",
-            all.join(", ")
-        )));
-    }
+        .map(|name| named(name))
+        .collect::<io::Result<_>>()?;
+    let is_asked = |case: &&Case| asked.is_empty() || asked.iter().any(|it| it.name == case.name);
     let mut ledger = Ledger::read()?;
-    let compiler = compiler()?;
-    if write {
-        ledger.sign(&compiler);
-    }
-    let comparable = ledger.is_by(&compiler);
-    if !comparable {
-        println!(
-            "instructions were counted with another compiler than this one, and are not judged"
-        );
-    }
     let mut good = true;
+    let mut reference = ("", 0.0);
+    println!("{:>61}", "may take");
     println!(
-        "{:20} {:>14} {:>9} {:>9}  per request or call",
-        "", "", "counted", "ledger"
+        "{:20} {:>12} {:>11} {:>7} {:>11} {:>7}",
+        "", "instructions", "allocations", "times", "allocations", "times"
     );
-    for (case, _) in CASES {
-        if !named.is_empty() && !named.contains(case) {
+    for case in CASES.iter().filter(is_asked) {
+        let Some(compared_with) = case.reference else {
             continue;
+        };
+        if reference.0 != compared_with {
+            let (instructions, allocations) = count(compared_with)?;
+            reference = (compared_with, instructions);
+            println!("{compared_with:20} {instructions:12.1} {allocations:11.2}");
         }
-        let count = count(case)?;
-        for (unit, figure) in [
-            ("instructions", count.instructions),
-            ("allocations", count.allocations),
-        ] {
-            if write {
-                ledger.write(case, unit, figure);
-            }
-            let verdict = ledger.judge(case, unit, figure);
-            good &= verdict.is_good() || unit == "instructions" && !comparable;
-            println!("{case:20} {unit:>14} {figure:9.1} {verdict}");
+        let (instructions, allocations) = count(case.name)?;
+        let ratio = instructions / reference.1;
+        let counted = Count { allocations, ratio };
+        if write {
+            ledger.write(case.name, counted);
         }
+        let verdict = ledger.judge(case.name, counted);
+        good &= verdict.is_good();
+        println!(
+            "{:20} {instructions:12.1} {allocations:11.2} {ratio:7.3} {verdict}",
+            case.name
+        );
     }
     if write {
         ledger.save()?;
@@ -110,16 +138,8 @@ fn check(named: &[&str], write: bool) -> io::Result<bool> {
     Ok(good)
 }
 
-/// Which compiler there is, and for what: another one makes other instructions of the same source.
-fn compiler() -> io::Result<String> {
-    let output = Command::new("rustc").arg("-vV").output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let named = |line: &&str| line.starts_with("release: ") || line.starts_with("host: ");
-    Ok(text.lines().filter(named).collect::<Vec<_>>().join(", "))
-}
-
-/// Has valgrind run one case in a process of its own.
-fn count(case: &str) -> io::Result<Count> {
+/// Has valgrind run one case in a process of its own: instructions and allocations per request or call.
+fn count(name: &str) -> io::Result<(f64, f64)> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .args([
@@ -127,7 +147,7 @@ fn count(case: &str) -> io::Result<Count> {
             &format!("--toggle-collect=*{TOGGLE}*"),
         ])
         .arg(std::env::current_exe()?)
-        .args(["--only-run", case])
+        .args(["--only-run", name])
         .output()?;
     let (said, counted) = (
         String::from_utf8_lossy(&output.stdout),
@@ -137,26 +157,21 @@ fn count(case: &str) -> io::Result<Count> {
         let line = text.lines().find_map(|line| line.split_once(prefix));
         line.and_then(|(_, number)| number.trim().parse::<f64>().ok())
     };
-    let (allocated, calls) = (number(&said, "allocations: "), number(&said, "calls: "));
-    match (number(&counted, "Collected :"), allocated, calls) {
+    let (allocations, calls) = (number(&said, "allocations: "), number(&said, "calls: "));
+    match (number(&counted, "Collected :"), allocations, calls) {
         (Some(instructions), Some(allocations), Some(calls)) if output.status.success() => {
-            Ok(Count {
-                instructions: instructions / calls,
-                allocations: allocations / calls,
-            })
+            Ok((instructions / calls, allocations))
         }
         _ => Err(io::Error::other(format!(
-            "{case} could not be counted:\n{said}{counted}"
+            "{name} could not be counted:\n{said}{counted}"
         ))),
     }
 }
 
 /// Runs one case in this process, and says what it allocated.
 fn run(name: &str) -> io::Result<()> {
-    let case = CASES.iter().find(|(case, _)| *case == name);
-    let (_, case) = case.ok_or_else(|| io::Error::other(format!("no case {name}")))?;
-    let Allocated { times, calls } = case()?;
-    println!("allocations: {times}\ncalls: {calls}");
+    let Allocated { each, calls } = (named(name)?.run)()?;
+    println!("allocations: {each}\ncalls: {calls}");
     Ok(())
 }
 
@@ -168,16 +183,10 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 /// What valgrind counts in: the part of this function's name that no other has.
 const TOGGLE: &str = "run_while_instructions_are_counted";
 
-/// Runs the runtime until this is done, while allocations and instructions are counted.
-pub(crate) fn counted(
-    runtime: &Runtime,
-    done: Pin<Box<dyn Future<Output = ()>>>,
-    calls: u32,
-) -> Allocated {
-    let before = allocations::by_this_thread();
+/// Runs the runtime until this is done, while the allocations of this thread and instructions are counted.
+pub(crate) fn counted(runtime: &Runtime, done: Pin<Box<dyn Future<Output = ()>>>) {
+    allocations::count_this_thread();
     run_while_instructions_are_counted(runtime, done);
-    let times = allocations::by_this_thread() - before;
-    Allocated { times, calls }
 }
 
 #[inline(never)]
