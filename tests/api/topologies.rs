@@ -386,7 +386,7 @@ async fn a_master_that_has_become_a_replica_is_given_up() {
     let templates: Vec<_> = (1..=20).collect();
     are_hits(&service, &templates).await;
 
-    sentinel.ask(&["SENTINEL", "FAILOVER", "templates"]).await;
+    sentinel.fail_over().await;
     let port = sentinel.second().port().to_string();
     eventually("the other one is the master", async || {
         are_hits(&service, &templates).await;

@@ -66,6 +66,15 @@ impl RedisSentinel {
         &self.second
     }
 
+    /// Has it put the replica in the master's place, which it refuses while the replica has not answered it for a moment.
+    pub(crate) async fn fail_over(&self) {
+        let url = format!("redis://127.0.0.1:{}", self.port.number());
+        eventually("the sentinel begins a failover", async || {
+            cli(&url, &["SENTINEL", "FAILOVER", NAME]).await.is_ok()
+        })
+        .await;
+    }
+
     /// Runs one command on the sentinel.
     pub(crate) async fn ask(&self, command: &[&str]) -> Value {
         let url = format!("redis://127.0.0.1:{}", self.port.number());
