@@ -6,69 +6,115 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, mpsc, oneshot};
 
 /// What one run of one implementation gave.
 #[derive(Clone, Copy, Default)]
 pub struct Measure {
     /// The figure the case is about.
     pub figure: f64,
+    /// Processor time per call, in nanoseconds.
+    pub processor: f64,
+    /// Loads that ran.
+    pub loads: u64,
     /// Loads that ran while another one of the same key did.
     pub overlaps: u64,
     /// Results a task was given although it had been given them before.
     pub stale: u64,
     /// Results whose load had already ended when the call began; those between a load's end and its landing are fair.
     pub late: u64,
-    /// Loads that ran.
-    pub loads: u64,
     /// Allocations per call.
     pub allocations: f64,
-    /// Processor time in microseconds, where it is measured.
-    pub processor_us: f64,
 }
 
 /// Runs `case` once.
 pub fn measure<F: Flights>(case: &str) -> Measure {
     match case {
-        "a1" => distinct::<F>(1, 0, 40_000),
-        "a2" => distinct::<F>(2, 0, 40_000),
-        "d" => distinct::<F>(1, 1, 40_000),
-        "c" => crowded::<F>(1),
-        "c3" => crowded::<F>(3),
+        "a1" => distinct::<F>(1, None, 40_000),
+        "a2" => distinct::<F>(2, None, 40_000),
+        "d" => distinct::<F>(1, Some(Wait::Task), 20_000),
+        "t" => distinct::<F>(64, Some(Wait::Timer), 40),
+        "c" => crowded::<F>(),
         "b" => herd::<F>(1),
         "b5" => herd::<F>(5),
         other => panic!("no case {other}"),
     }
 }
 
-fn runtime() -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+/// What a load waits for.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// The answer of another task, as from a client that shares one connection.
+    Task,
+    /// A timer of a millisecond.
+    Timer,
 }
 
-fn distinct<F: Flights>(tasks: usize, yields: u32, calls: usize) -> Measure {
+/// Two threads, and a timer that comes and goes, as in every server: without one, nobody would look at the clock.
+fn runtime() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+    runtime.spawn(async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    runtime
+}
+
+/// A task that answers what it is asked.
+#[derive(Clone)]
+struct Backend(mpsc::UnboundedSender<oneshot::Sender<u64>>);
+
+impl Backend {
+    fn start(runtime: &Runtime) -> Self {
+        let (ask, mut asked) = mpsc::unbounded_channel::<oneshot::Sender<u64>>();
+        runtime.spawn(async move {
+            while let Some(answer) = asked.recv().await {
+                let _ = answer.send(7);
+            }
+        });
+        Self(ask)
+    }
+
+    async fn wait(&self, wait: Wait) -> u64 {
+        match wait {
+            Wait::Task => {
+                let (answer, answered) = oneshot::channel();
+                self.0.send(answer).unwrap();
+                answered.await.unwrap()
+            }
+            Wait::Timer => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                7
+            }
+        }
+    }
+}
+
+fn distinct<F: Flights>(tasks: usize, wait: Option<Wait>, calls: usize) -> Measure {
     let (runtime, flights) = (runtime(), F::new());
-    let keys: Arc<Vec<Vec<String>>> = Arc::new(
-        (0..tasks)
-            .map(|task| {
-                (0..calls)
-                    .map(|call| format!("template:{task}:{call:06}"))
-                    .collect()
-            })
-            .collect(),
-    );
+    let backend = Backend::start(&runtime);
+    let keys = |task| (0..calls).map(move |call| format!("template:{task}:{call:06}"));
+    let keys: Vec<Vec<String>> = (0..tasks).map(|task| keys(task).collect()).collect();
+    let keys = Arc::new(keys);
     let run = |counted: bool| {
         allocations::count(counted);
-        let (before, begun) = (allocations::allocations(), Instant::now());
+        let (before, used, begun) = (allocations::allocations(), processor_time(), Instant::now());
         runtime.block_on(async {
             let spawn = |task: usize| {
-                let (flights, keys) = (flights.clone(), Arc::clone(&keys));
+                let (flights, keys, backend) =
+                    (flights.clone(), Arc::clone(&keys), backend.clone());
                 tokio::spawn(async move {
                     for key in &keys[task] {
-                        flights.call(key, move || yielding(yields)).await;
+                        let backend = backend.clone();
+                        let load = move || async move {
+                            match wait {
+                                None => 7,
+                                Some(wait) => backend.wait(wait).await,
+                            }
+                        };
+                        flights.call(key, load).await;
                     }
                 })
             };
@@ -78,24 +124,23 @@ fn distinct<F: Flights>(tasks: usize, yields: u32, calls: usize) -> Measure {
             }
         });
         allocations::count(false);
-        (begun.elapsed(), allocations::allocations() - before)
+        (
+            begun.elapsed(),
+            processor_time() - used,
+            allocations::allocations() - before,
+        )
     };
-    let (elapsed, _) = run(false);
-    let (_, allocated) = run(true);
+    let (elapsed, processor, _) = run(false);
+    let (_, _, allocated) = run(true);
     let all = (tasks * calls) as f64;
-    // Calls of two tasks go on at the same time: time is per call of one of them.
+    // Calls of several tasks go on at the same time: time is per call of one of them.
     Measure {
         figure: elapsed.as_nanos() as f64 / calls as f64,
+        processor: processor.as_nanos() as f64 / all,
         allocations: allocated as f64 / all,
+        loads: all as u64,
         ..Measure::default()
     }
-}
-
-async fn yielding(yields: u32) -> u64 {
-    for _ in 0..yields {
-        tokio::task::yield_now().await;
-    }
-    7
 }
 
 const KEYS: usize = 16;
@@ -112,23 +157,28 @@ struct Counters {
     ended: [AtomicU64; KEYS],
 }
 
-fn crowded<F: Flights>(yields: u32) -> Measure {
+fn crowded<F: Flights>() -> Measure {
     let (runtime, flights, counters) = (runtime(), F::new(), Arc::new(Counters::default()));
+    let backend = Backend::start(&runtime);
     let keys: Arc<Vec<String>> =
         Arc::new((0..KEYS).map(|key| format!("template:{key:06}")).collect());
-    let begun = Instant::now();
+    let (used, begun) = (processor_time(), Instant::now());
     runtime.block_on(async {
         let spawn = |task: usize| {
-            let (flights, keys, counters) =
-                (flights.clone(), Arc::clone(&keys), Arc::clone(&counters));
+            let (flights, keys, counters, backend) = (
+                flights.clone(),
+                Arc::clone(&keys),
+                Arc::clone(&counters),
+                backend.clone(),
+            );
             tokio::spawn(async move {
                 let mut had = [0; KEYS];
                 for call in 0..CALLS {
                     let key = (task * 7 + call) % KEYS;
-                    let counted = Arc::clone(&counters);
+                    let (counted, backend) = (Arc::clone(&counters), backend.clone());
                     let ended = counters.ended[key].load(Ordering::SeqCst);
                     let number = flights
-                        .call(&keys[key], move || counting(counted, key, yields))
+                        .call(&keys[key], move || counting(counted, key, backend))
                         .await;
                     if number == had[key] {
                         counters.stale.fetch_add(1, Ordering::Relaxed);
@@ -145,8 +195,10 @@ fn crowded<F: Flights>(yields: u32) -> Measure {
             task.await.unwrap();
         }
     });
+    let all = (TASKS * CALLS) as f64;
     Measure {
-        figure: begun.elapsed().as_nanos() as f64 / (TASKS * CALLS) as f64,
+        figure: begun.elapsed().as_nanos() as f64 / all,
+        processor: (processor_time() - used).as_nanos() as f64 / all,
         overlaps: counters.overlaps.load(Ordering::SeqCst),
         stale: counters.stale.load(Ordering::SeqCst),
         late: counters.late.load(Ordering::SeqCst),
@@ -156,13 +208,11 @@ fn crowded<F: Flights>(yields: u32) -> Measure {
 }
 
 /// A load that returns its own number.
-async fn counting(counters: Arc<Counters>, key: usize, yields: u32) -> u64 {
+async fn counting(counters: Arc<Counters>, key: usize, backend: Backend) -> u64 {
     if counters.running[key].fetch_add(1, Ordering::SeqCst) > 0 {
         counters.overlaps.fetch_add(1, Ordering::Relaxed);
     }
-    for _ in 0..yields {
-        tokio::task::yield_now().await;
-    }
+    backend.wait(Wait::Task).await;
     counters.running[key].fetch_sub(1, Ordering::SeqCst);
     let number = counters.loads.fetch_add(1, Ordering::Relaxed) + 1;
     counters.ended[key].store(number, Ordering::SeqCst);
@@ -210,12 +260,11 @@ fn herd<F: Flights>(steps: u32) -> Measure {
         .saturating_sub(ended.load(Ordering::SeqCst));
     let ran = loads.load(Ordering::SeqCst);
     let (_, allocated) = run(true);
-    let (fan_out_us, processor_us) = (nanos as f64 / 1e3, processor.as_nanos() as f64 / 1e3);
     Measure {
-        figure: if steps == 1 { fan_out_us } else { processor_us },
+        figure: nanos as f64 / 1e3,
         loads: ran,
         allocations: allocated as f64 / HERD as f64,
-        processor_us,
+        processor: processor.as_nanos() as f64 / HERD as f64,
         ..Measure::default()
     }
 }

@@ -2,9 +2,11 @@
 //! and stale counts of theirs may come from it.
 
 use crate::cases::{self, Measure};
-use crate::singleflight::Group;
+use crate::singleflight::{Call, Group, Landing};
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// One implementation.
 pub trait Flights: Clone + Send + Sync + 'static {
@@ -49,6 +51,7 @@ macro_rules! contestants {
 
 contestants! {
     Ours = "stampede", Ours;
+    Production = "stampede, all asked", Production;
     Direct = "(no sharing)", Direct;
     Async = "async_singleflight", AsyncSingleflight;
     SingleflightAsync = "singleflight-async", SingleflightAsync;
@@ -72,11 +75,38 @@ impl Flights for Ours {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = u64> + Send + 'static,
     {
-        let flown = self.0.work(key, || {
+        let value = self.0.work(key, || {
             let load = load();
             async move { Ok(load.await) }
         });
-        *flown.await.unwrap().value
+        *value.await.unwrap()
+    }
+}
+
+/// The same as the service uses it: with a report and a limit for each caller, and a hook for each landing.
+#[derive(Clone)]
+pub struct Production(Group<String, u64, ()>);
+
+impl Flights for Production {
+    fn new() -> Self {
+        let landed = AtomicU64::new(0);
+        let count = move |landing: &Landing<'_, String>| {
+            landed.fetch_add(u64::from(landing.callers), Ordering::Relaxed);
+        };
+        Self(Group::builder().on_landing(count).build())
+    }
+
+    async fn call<F, Fut>(&self, key: &String, load: F) -> u64
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = u64> + Send + 'static,
+    {
+        let call = self.0.report(key, |_| {
+            let load = load();
+            async move { Ok(load.await) }
+        });
+        let report = call.wait_limit(Duration::from_secs(5)).await;
+        *report.result.unwrap()
     }
 }
 

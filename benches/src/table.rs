@@ -8,23 +8,25 @@ use crate::contestants::Contestant;
 pub fn print(case: &str, what: &str, chosen: &[Contestant], results: &[Vec<Measure>]) {
     println!("\n{case}: {what} ({} rounds, medians)", results[0].len());
     println!(
-        "{:20} {:>9} {:>7} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        "", "figure", "ratio", "overlaps", "stale", "late", "loads", "allocs", "cpu us"
+        "{:20} {:>9} {:>7} {:>9} {:>7} {:>8} {:>7} {:>9} {:>7} {:>7}",
+        "", "figure", "ratio", "cpu ns", "ratio", "loads", "allocs", "overlaps", "stale", "late"
     );
     let ours = median(&results[0], |measure| measure.figure);
+    let our_processor = median(&results[0], |measure| measure.processor);
     for (contestant, results) in chosen.iter().zip(results) {
         let figure = median(results, |measure| measure.figure);
         let sum = |of: fn(&Measure) -> u64| results.iter().map(of).sum::<u64>();
+        let processor = median(results, |measure| measure.processor);
         println!(
-            "{:20} {figure:9.1} {:6.2}x {:9} {:8} {:8} {:8} {:8.2} {:8.0}",
+            "{:20} {figure:9.1} {:6.2}x {processor:9.0} {:6.2}x {:8} {:7.2} {:9} {:7} {:7}",
             contestant.name(),
             figure / ours,
+            processor / our_processor,
+            sum(|measure| measure.loads) / results.len() as u64,
+            median(results, |measure| measure.allocations),
             sum(|measure| measure.overlaps),
             sum(|measure| measure.stale),
             sum(|measure| measure.late) / results.len() as u64,
-            sum(|measure| measure.loads) / results.len() as u64,
-            median(results, |measure| measure.allocations),
-            median(results, |measure| measure.processor_us),
         );
     }
     let ours = chosen

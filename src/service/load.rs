@@ -245,7 +245,6 @@ mod tests {
     use super::*;
     use crate::cache::MemoryCache;
     use crate::service::TemplateService;
-    use crate::singleflight::CallOptions;
     use crate::store::{Change, Condition, StoreOptions};
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -285,12 +284,10 @@ mod tests {
         let old = loader.load_from_store(id, || true).await.unwrap();
         let landing = Arc::new(Notify::new());
         let cleared = Arc::clone(&landing);
-        let flight = loader
-            .flights
-            .start(&id, CallOptions::default(), move |_| async move {
-                cleared.notified().await;
-                Ok(old)
-            });
+        let flight = loader.flights.start(&id, move |_| async move {
+            cleared.notified().await;
+            Ok(old)
+        });
         let change = Change::Put {
             name: "New".into(),
             condition: Condition::None,

@@ -13,7 +13,7 @@ pub(super) fn refusal(error: &Error<LoadError>) -> Refusal {
     match error {
         Error::Failed(error) => load_refusal(**error),
         Error::Saturated => Refusal::Shed(ShedReason::Waiters),
-        Error::TimedOut | Error::WaitedTooLong => Refusal::Shed(ShedReason::Deadline),
+        Error::TimedOut | Error::WaitLimit => Refusal::Shed(ShedReason::Deadline),
         Error::Aborted | Error::Draining => Refusal::Unavailable,
         Error::Panicked(_) | Error::Reentrant | Error::NoRuntime => Refusal::Failed,
     }

@@ -11,7 +11,7 @@ use super::outcome::{load_refusal, refusal};
 use crate::cache::entry::{Entry, Moment};
 use crate::metrics::GaugeGuard;
 use crate::metrics::labels::{Refresh, ShedReason};
-use crate::singleflight::{CallOptions, Ride, Role};
+use crate::singleflight::{Call as _, Part, Role};
 use crate::template::TemplateId;
 
 /// One that was forgotten, one that took its place, and one that has begun since.
@@ -47,21 +47,20 @@ impl Loader {
         patience: Duration,
     ) -> Result<Load, Refusal> {
         let loader = Arc::clone(self);
-        let options = CallOptions::default().wait_at_most(patience);
-        let flight = self.flights.report(&id, options, move |flight| async move {
+        let call = self.flights.report(&id, move |loading| async move {
             let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
             // A caller that was on its way from the cache to the flight while the flight landed would load again.
             match loader.local.known_since(id, asked_at) {
                 Some(entry) => Ok(Loaded::already(entry)),
                 None => {
                     loader
-                        .load_for_fleet(id, None, || flight.is_current())
+                        .load_for_fleet(id, None, || loading.is_current())
                         .await
                 }
             }
         });
-        let report = flight.await;
-        let waited = report.ride.and_then(|ride| self.count_ride(ride));
+        let report = call.wait_limit(patience).await;
+        let waited = report.part.and_then(|part| self.count_part(&part));
         let loaded = report.result.map_err(|error| refusal(&error))?;
         Ok(Load { loaded, waited })
     }
@@ -72,15 +71,13 @@ impl Loader {
             return;
         }
         let (loader, cached) = (Arc::clone(self), cached.clone());
-        let flight = self
-            .flights
-            .start(&id, CallOptions::default(), move |flight| async move {
-                loader.metrics.refresh.of(reason).inc();
-                let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
-                loader
-                    .load_for_fleet(id, Some(&cached), || flight.is_current())
-                    .await
-            });
+        let flight = self.flights.start(&id, move |loading| async move {
+            loader.metrics.refresh.of(reason).inc();
+            let _in_flight = GaugeGuard::raise(&loader.metrics.singleflight_in_flight);
+            loader
+                .load_for_fleet(id, Some(&cached), || loading.is_current())
+                .await
+        });
         // Nobody waits for it; it goes on by itself.
         drop(flight);
     }
@@ -109,16 +106,16 @@ impl Loader {
     }
 
     /// Counts a caller's part in a flight, and says how long it waited if the load was another's.
-    fn count_ride(&self, ride: Ride) -> Option<Duration> {
-        if ride.shared() {
+    fn count_part(&self, part: &Part) -> Option<Duration> {
+        if part.shared() {
             self.metrics.singleflight_shared.inc();
         }
-        if ride.role == Role::Leader {
+        if part.role == Role::Leader {
             return None;
         }
         self.metrics
             .singleflight_wait
-            .observe(ride.waited.as_secs_f64());
-        Some(ride.waited)
+            .observe(part.waited.as_secs_f64());
+        Some(part.waited)
     }
 }

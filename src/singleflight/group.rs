@@ -1,20 +1,34 @@
-//! The group as its users see it. What stands behind the calls is in the files they name.
+//! The group as its users see it: its calls and options; and what its clones share.
 
-use super::call::Call;
-use super::drain;
-use super::handle::Handle;
-use super::inner::{Craft, Inner};
-use super::landing::Drained;
-use super::options::{Builder, CallOptions, Config};
-use super::outcome::{Ending, Flown, Generation, Report};
-use super::standing::Flight;
-use super::{Error, many};
+use super::caller::{Borrowed, Call, Calling, Everything, Owned, Value};
+use super::cycles::FlightId;
+use super::error::{Error, discard};
+use super::flight::Flight;
+use super::loading::Loading;
+use super::outcome::{Ending, Generation, Report};
+use super::stats::{Landing, OnLanding};
+use super::table::{Refused, Table};
+use super::task::Suspended;
 use std::borrow::Borrow;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::Span;
+
+/// What a key has to be able to do. Every type that can is one.
+pub trait Key: Eq + Hash + Clone + Send + Sync + 'static {}
+impl<K: Eq + Hash + Clone + Send + Sync + 'static> Key for K {}
+
+/// What a value or an error has to be able to do, to be shared. Every type that can is one.
+pub trait Shared: Send + Sync + 'static {}
+impl<T: Send + Sync + 'static> Shared for T {}
 
 /// Shares loads by key: while one is under way, everyone who asks for its key gets its result.
 ///
@@ -23,12 +37,7 @@ pub struct Group<K, V, E> {
     pub(crate) inner: Arc<Inner<K, V, E>>,
 }
 
-impl<K, V, E> Group<K, V, E>
-where
-    K: Eq + Hash + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
+impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
     /// A group with the default settings.
     pub fn new() -> Self {
         Self::builder().build()
@@ -36,12 +45,15 @@ where
 
     /// A group with settings of its own.
     pub fn builder() -> Builder<K, V, E> {
-        Builder::new()
-    }
-
-    pub(crate) fn with(config: Config<K>) -> Self {
-        Self {
-            inner: Arc::new(Inner::new(config)),
+        Builder {
+            config: Config {
+                deadline: DEFAULT_DEADLINE,
+                max_callers: u32::MAX,
+                abort_when_abandoned: false,
+                on_landing: None,
+                span: None,
+            },
+            of: PhantomData,
         }
     }
 
@@ -51,144 +63,72 @@ where
         &self,
         key: &Q,
         loader: F,
-    ) -> impl Future<Output = Result<Flown<V>, Error<E>>> + Send
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Result<V, E>> + Send + 'static,
-    {
-        Call::new(
-            self,
-            key,
-            CallOptions::default(),
-            |_: &Arc<Craft<K, V, E>>| loader(),
-            Report::into_result,
-        )
-    }
-
-    /// Like [`work`](Self::work), with options of this call's own and a loader that can ask about its flight.
-    pub fn work_with<Q, F, Fut>(
-        &self,
-        key: &Q,
-        options: CallOptions,
-        loader: F,
-    ) -> impl Future<Output = Result<Flown<V>, Error<E>>> + Send
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
-        F: FnOnce(Flight) -> Fut + Send,
-        Fut: Future<Output = Result<V, E>> + Send + 'static,
-    {
-        Call::new(
-            self,
-            key,
-            options,
-            |flight: &Arc<Craft<K, V, E>>| loader(Flight::of(flight)),
-            Report::into_result,
-        )
-    }
-
-    /// Like [`work_with`](Self::work_with), for callers who want to know about the flight even if it ended in an error.
-    pub fn report<Q, F, Fut>(
-        &self,
-        key: &Q,
-        options: CallOptions,
-        loader: F,
-    ) -> impl Future<Output = Report<V, E>> + Send
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + Sync + ?Sized,
-        F: FnOnce(Flight) -> Fut + Send,
-        Fut: Future<Output = Result<V, E>> + Send + 'static,
-    {
-        Call::new(
-            self,
-            key,
-            options,
-            |flight: &Arc<Craft<K, V, E>>| loader(Flight::of(flight)),
-            |report| report,
-        )
-    }
-
-    /// Boards at once, without being polled, and hands back a future for the result. A loader that is called is called
-    /// now; its load runs in a task of its own.
-    pub fn start<Q, F, Fut>(&self, key: &Q, options: CallOptions, loader: F) -> Handle<K, V, E>
+    ) -> impl Call<Output = Result<Arc<V>, Error<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-        F: FnOnce(Flight) -> Fut,
+        F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
-        Handle::start(self, key, options, |flight| loader(Flight::of(flight)))
+        let asked = Borrowed { group: self, key };
+        let loader = |_: &Arc<Craft<K, V, E>>| loader();
+        Calling::new(asked, Value, loader)
     }
 
-    /// Gets the value for every key, all at the same time, and completes each whatever becomes of the others. The results
-    /// are in the order of the keys.
-    pub async fn work_many<F, Fut>(
-        &self,
-        keys: impl IntoIterator<Item = K>,
-        loader: F,
-    ) -> Vec<(K, Result<Flown<V>, Error<E>>)>
+    /// Like [`work`](Self::work), with the caller's part in the flight beside the result, and a loader that can ask
+    /// about its flight.
+    pub fn report<Q, F, Fut>(&self, key: &Q, loader: F) -> impl Call<Output = Report<V, E>>
     where
-        F: Fn(&K) -> Fut,
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(Loading) -> Fut,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
-        many::collect(many::start(self, keys, loader)).await
+        let asked = Borrowed { group: self, key };
+        let loader = |flight: &Arc<Craft<K, V, E>>| loader(Loading::of(flight));
+        Calling::new(asked, Everything, loader)
     }
 
-    /// Lets the flight of `key` go on for those aboard only: the next caller begins a new one.
+    /// Like [`report`](Self::report), but joins or begins a flight at once, without being polled. Whether the call is
+    /// awaited or dropped is then the caller's choice.
+    pub fn start<Q, F, Fut>(
+        &self,
+        key: &Q,
+        loader: F,
+    ) -> impl Call<Output = Report<V, E>> + use<Q, F, Fut, K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(Loading) -> Fut,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        let asked = Owned {
+            group: self.clone(),
+            key: key.to_owned(),
+        };
+        let loader = |flight: &Arc<Craft<K, V, E>>| loader(Loading::of(flight));
+        Calling::new(asked, Everything, loader).started()
+    }
+
+    /// Lets the flight of `key` go on for its present callers only: the next one begins a new flight. When this
+    /// returns, the forgotten load has written back, or never will ([`Loading::write_back`]).
     pub fn forget<Q>(&self, key: &Q) -> Option<Generation>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.inner.table.forget(key, |_| true).map(Generation)
-    }
-
-    /// Forgets the flight of `key` if it is this one, and says whether it was.
-    pub fn forget_if<Q>(&self, key: &Q, generation: Generation) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.inner
-            .table
-            .forget(key, |flight| flight.generation == generation.0)
-            .is_some()
-    }
-
-    /// Forgets the flight of `key` if nobody has joined its leader, and says whether it did.
-    pub fn forget_unshared<Q>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.inner
-            .table
-            .forget(key, |flight| flight.roster.joined() == 1)
-            .is_some()
+        let flight = self.inner.table.forget(key)?;
+        flight.seal();
+        Some(Generation(flight.generation))
     }
 
     /// Forgets every flight and says how many.
     pub fn forget_all(&self) -> usize {
-        self.inner.table.forget_all()
-    }
-
-    /// Ends the flight of `key` with [`Error::Aborted`] for everyone aboard, drops its load and says whether there was one.
-    pub fn abort<Q>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let flight = self.inner.table.find(key);
-        flight.is_some_and(|flight| self.inner.land(&flight, Ending::Aborted))
-    }
-
-    /// Begins no new flights from now on ([`Error::Draining`]), waits for those in the air, and aborts what is left of
-    /// them at the deadline. The group stays closed.
-    pub async fn drain(&self, deadline: Duration) -> Drained {
-        drain::drain(&self.inner, deadline).await
+        let forgotten = self.inner.table.forget_all();
+        for flight in &forgotten {
+            flight.seal();
+        }
+        forgotten.len()
     }
 }
 
@@ -200,12 +140,7 @@ impl<K, V, E> Clone for Group<K, V, E> {
     }
 }
 
-impl<K, V, E> Default for Group<K, V, E>
-where
-    K: Eq + Hash + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-{
+impl<K: Key, V: Shared, E: Shared> Default for Group<K, V, E> {
     fn default() -> Self {
         Self::new()
     }
@@ -214,5 +149,209 @@ where
 impl<K, V, E> fmt::Debug for Group<K, V, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Group`].
+pub struct Builder<K, V, E> {
+    config: Config<K>,
+    of: PhantomData<fn() -> (V, E)>,
+}
+
+/// A group's settings.
+pub(crate) struct Config<K> {
+    pub(crate) deadline: Duration,
+    pub(crate) max_callers: u32,
+    pub(crate) abort_when_abandoned: bool,
+    pub(crate) on_landing: Option<Box<OnLanding<K>>>,
+    pub(crate) span: Option<Box<LoadSpan<K>>>,
+}
+
+type LoadSpan<K> = dyn Fn(&K) -> Span + Send + Sync;
+
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
+const LONGEST_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl<K: Key, V: Shared, E: Shared> Builder<K, V, E> {
+    /// When a flight has to have landed, counted from its load's first suspension: 30 s by default, at least a
+    /// millisecond and at most a day.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.config.deadline = deadline.clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE);
+        self
+    }
+
+    /// How many callers may wait on one flight, the leader included; the next gets [`Error::Saturated`].
+    pub fn max_callers(mut self, callers: u32) -> Self {
+        self.config.max_callers = callers;
+        self
+    }
+
+    /// Drops a load that nobody waits for any more. By default it runs to its end: it may fill a cache.
+    pub fn abort_when_abandoned(mut self) -> Self {
+        self.config.abort_when_abandoned = true;
+        self
+    }
+
+    /// Called once for each flight that has landed, when its callers have been woken. A panic in it is swallowed.
+    pub fn on_landing(mut self, hook: impl Fn(&Landing<'_, K>) + Send + Sync + 'static) -> Self {
+        self.config.on_landing = Some(Box::new(hook));
+        self
+    }
+
+    /// Opens the span that a load runs in, from its first poll to its last; by default the load runs in its leader's.
+    /// Each caller's [`Part`](super::Part) has it, to link to.
+    pub fn load_span(mut self, span: impl Fn(&K) -> Span + Send + Sync + 'static) -> Self {
+        self.config.span = Some(Box::new(span));
+        self
+    }
+
+    /// The group.
+    pub fn build(self) -> Group<K, V, E> {
+        Group {
+            inner: Arc::new(Inner::new(self.config)),
+        }
+    }
+}
+
+/// A flight of a group.
+pub(crate) type Craft<K, V, E> = Flight<K, Ending<V, E>, Suspended>;
+
+/// There is no runtime that could finish a load.
+pub(crate) struct NoRuntime;
+
+/// What the clones of a group share.
+pub(crate) struct Inner<K, V, E> {
+    id: u64,
+    pub(crate) table: Table<K, Ending<V, E>, Suspended>,
+    pub(crate) config: Config<K>,
+    pub(crate) clock: Clock,
+    pub(crate) reentrant: AtomicU64,
+    pub(crate) wait_limits: AtomicU64,
+    /// Told of every landing once the group is draining.
+    pub(crate) landings: Notify,
+}
+
+impl<K: Key, V: Shared, E: Shared> Inner<K, V, E> {
+    fn new(config: Config<K>) -> Self {
+        static GROUPS: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: GROUPS.fetch_add(1, Ordering::Relaxed),
+            table: Table::new(shards()),
+            config,
+            clock: Clock {
+                epoch: Instant::now(),
+            },
+            reentrant: AtomicU64::new(0),
+            wait_limits: AtomicU64::new(0),
+            landings: Notify::new(),
+        }
+    }
+
+    /// What this flight is called among those of all groups.
+    pub(crate) fn id_of(&self, flight: &Craft<K, V, E>) -> FlightId {
+        FlightId {
+            group: self.id,
+            generation: flight.generation,
+        }
+    }
+
+    pub(crate) fn refuse(&self, reason: Refused) -> Error<E> {
+        match reason {
+            Refused::Saturated => Error::Saturated,
+            Refused::Closed => Error::Draining,
+            Refused::Reentrant => {
+                self.reentrant.fetch_add(1, Ordering::Relaxed);
+                Error::Reentrant
+            }
+        }
+    }
+
+    /// Lands a flight whose load goes on, and says whether nobody else has.
+    pub(crate) fn cut_short(&self, flight: &Arc<Craft<K, V, E>>, ending: Ending<V, E>) -> bool {
+        // The next load of this key must not be overtaken by this one.
+        flight.seal();
+        let landed = self.land(flight, ending, false).is_some();
+        if let Some(suspended) = flight.suspended_load() {
+            suspended.rest.abort();
+        }
+        landed
+    }
+
+    /// Lands a flight: takes it out of the table, so that nobody can join it any more, publishes its ending, wakes its
+    /// callers and calls the hook. Hands the ending back, or none if somebody else has landed it.
+    ///
+    /// By `its_leader` nothing has to be published if it is alone.
+    pub(crate) fn land(
+        &self,
+        flight: &Arc<Craft<K, V, E>>,
+        ending: Ending<V, E>,
+        its_leader: bool,
+    ) -> Option<Ending<V, E>> {
+        let is_told = self.config.on_landing.is_some();
+        let removed =
+            self.table
+                .remove(flight, ending.outcome() as usize, is_told || !its_leader)?;
+        let is_alone = its_leader && flight.callers() == 1;
+        if !is_alone {
+            flight.land(self.clock.now());
+            flight.publish(ending.clone());
+        }
+        drop(removed);
+        if is_told {
+            self.tell(flight, &ending);
+        }
+        if is_told || !is_alone {
+            self.table.landed(flight);
+        }
+        if self.table.is_closed() {
+            self.landings.notify_waiters();
+        }
+        Some(ending)
+    }
+
+    fn tell(&self, flight: &Craft<K, V, E>, ending: &Ending<V, E>) {
+        let Some(hook) = &self.config.on_landing else {
+            return;
+        };
+        let suspended_at = flight.suspended_at();
+        let took = suspended_at.map_or(0, |at| flight.landed_at().saturating_sub(at));
+        let landing = Landing {
+            key: &flight.key,
+            outcome: ending.outcome(),
+            panic: match ending {
+                Ending::Panicked(message) => Some(message),
+                _ => None,
+            },
+            callers: flight.callers(),
+            took: Duration::from_nanos(took),
+            generation: Generation(flight.generation),
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&landing))) {
+            discard(payload);
+        }
+    }
+}
+
+/// Four shards a core keep two callers of different keys apart; beyond 64 they only cost memory.
+fn shards() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (4 * cores).next_power_of_two().clamp(8, 64)
+}
+
+/// Nanoseconds since the group was built, on tokio's clock, which tests can pause. A u64 holds 584 years of them.
+pub(crate) struct Clock {
+    epoch: Instant,
+}
+
+impl Clock {
+    /// Never 0, which stands for "not yet".
+    pub(crate) fn now(&self) -> u64 {
+        let since = Instant::now().saturating_duration_since(self.epoch);
+        since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()) + 1
+    }
+
+    pub(crate) fn instant(&self, now: u64) -> Instant {
+        self.epoch + Duration::from_nanos(now - 1)
     }
 }

@@ -1,11 +1,10 @@
-//! What callers get: the value with the story of its flight, and how a flight can end.
-//!
-//! Errors have a file of their own.
+//! How a flight ends, and what its callers are told.
 
-use super::error::{Error, Panic};
+use super::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Span;
 
 /// Which flight it was: unique within its group, and rising for any one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,7 +19,7 @@ impl fmt::Display for Generation {
 /// How a caller came by its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Its own loader ran.
+    /// Its own load ran.
     Leader,
     /// It joined a flight that was under way; its own loader was never called.
     Follower,
@@ -29,113 +28,59 @@ pub enum Role {
 /// How a flight ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The loader returned a value.
+    /// The load returned a value.
     Ok,
-    /// The loader returned its error.
+    /// The load returned its error.
     Error,
-    /// The loader panicked.
+    /// The load panicked.
     Panic,
     /// The deadline passed first.
     Timeout,
-    /// The flight was aborted: by `abort`, by its last caller's leaving, by a drain or by the end of the runtime.
+    /// The flight was aborted: by its last caller's leaving, by a drain, or with the runtime that its load ran on.
     Aborted,
 }
 
-/// A value, and the flight it came with.
-#[derive(Debug)]
-pub struct Flown<V> {
-    /// The value itself, the same allocation for every caller.
-    pub value: Arc<V>,
-    /// Whether this caller's loader produced it.
+/// A caller's part in a flight, however it ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Part {
+    /// Whether this caller's load was the one that ran.
     pub role: Role,
-    /// Everyone who was on the flight, this caller included: 1 if it was alone.
+    /// All callers of the flight, this one included; those so far if this one left before its end.
     pub callers: u32,
     /// Which flight it was.
     pub generation: Generation,
     /// How long this caller was suspended: zero if the load was ready at its first poll.
     pub waited: Duration,
+    /// The span that the load ran in; none if it was ready at its first poll and the group opens no spans.
+    pub span: Option<Span>,
 }
 
-impl<V> Flown<V> {
-    /// Whether the value went to more than one caller.
-    pub fn shared(&self) -> bool {
-        self.callers > 1
-    }
-}
-
-impl<V> Clone for Flown<V> {
-    fn clone(&self) -> Self {
-        Self {
-            value: Arc::clone(&self.value),
-            ..*self
-        }
-    }
-}
-
-/// A caller's part in a flight, whatever became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ride {
-    /// Whether this caller's loader was the one that ran.
-    pub role: Role,
-    /// Everyone who was on the flight, this caller included; those so far, if this caller left before its end.
-    pub callers: u32,
-    /// Which flight it was.
-    pub generation: Generation,
-    /// How long this caller was suspended.
-    pub waited: Duration,
-}
-
-impl Ride {
+impl Part {
     /// Whether there was more than one caller.
     pub fn shared(&self) -> bool {
         self.callers > 1
     }
 }
 
-/// A call's result, error or not, together with the caller's part in the flight.
+/// A call's result together with the caller's part in the flight.
 #[derive(Debug)]
 pub struct Report<V, E> {
     /// The value, or why there is none.
     pub result: Result<Arc<V>, Error<E>>,
-    /// The flight this call was on; `None` if it was never let aboard (saturated, re-entrant, draining).
-    pub ride: Option<Ride>,
-}
-
-impl<V, E> Report<V, E> {
-    pub(crate) fn refused(error: Error<E>) -> Self {
-        Self {
-            result: Err(error),
-            ride: None,
-        }
-    }
-
-    /// The result alone: a value with its story, or the error without.
-    #[inline]
-    pub fn into_result(self) -> Result<Flown<V>, Error<E>> {
-        let value = self.result?;
-        let Ride {
-            role,
-            callers,
-            generation,
-            waited,
-        } = self.ride.expect("a value comes from a flight");
-        Ok(Flown {
-            value,
-            role,
-            callers,
-            generation,
-            waited,
-        })
-    }
+    /// The caller's part; none if it was on no flight (saturated, re-entrant, draining).
+    pub part: Option<Part>,
 }
 
 /// A flight's outcome as its callers share it.
 pub(crate) enum Ending<V, E> {
     Ok(Arc<V>),
     Failed(Arc<E>),
-    Panicked(Arc<Panic>),
+    Panicked(Arc<str>),
     TimedOut,
     Aborted,
+    /// The load went down with the runtime that it ran on.
+    Lost,
 }
 
 impl<V, E> Ending<V, E> {
@@ -145,7 +90,7 @@ impl<V, E> Ending<V, E> {
             Self::Failed(_) => Outcome::Error,
             Self::Panicked(_) => Outcome::Panic,
             Self::TimedOut => Outcome::Timeout,
-            Self::Aborted => Outcome::Aborted,
+            Self::Aborted | Self::Lost => Outcome::Aborted,
         }
     }
 
@@ -154,9 +99,9 @@ impl<V, E> Ending<V, E> {
         match self {
             Self::Ok(value) => Ok(value),
             Self::Failed(error) => Err(Error::Failed(error)),
-            Self::Panicked(panic) => Err(Error::Panicked(panic)),
+            Self::Panicked(message) => Err(Error::Panicked(message)),
             Self::TimedOut => Err(Error::TimedOut),
-            Self::Aborted => Err(Error::Aborted),
+            Self::Aborted | Self::Lost => Err(Error::Aborted),
         }
     }
 }
@@ -175,9 +120,10 @@ impl<V, E> Clone for Ending<V, E> {
         match self {
             Self::Ok(value) => Self::Ok(Arc::clone(value)),
             Self::Failed(error) => Self::Failed(Arc::clone(error)),
-            Self::Panicked(panic) => Self::Panicked(Arc::clone(panic)),
+            Self::Panicked(message) => Self::Panicked(Arc::clone(message)),
             Self::TimedOut => Self::TimedOut,
             Self::Aborted => Self::Aborted,
+            Self::Lost => Self::Lost,
         }
     }
 }

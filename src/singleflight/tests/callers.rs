@@ -6,17 +6,15 @@ use super::*;
 async fn a_full_flight_takes_nobody_else() {
     let gate = Gate::new();
     let group: TextGroup = Group::builder().max_callers(2).build();
-    let mut leader = Box::pin(group.work("key", || gate.load(7)));
+    let mut leader = Box::pin(group.report("key", |_| gate.load(7)));
     let mut follower = Box::pin(group.work("key", never_called));
     assert!(poll_once(&mut leader).is_pending());
     assert!(poll_once(&mut follower).is_pending());
-    let report = group
-        .report("key", CallOptions::default(), |_| never_called())
-        .await;
+    let report = group.report("key", |_| never_called()).await;
     assert!(matches!(report.result, Err(Error::Saturated)));
-    assert!(report.ride.is_none());
+    assert!(report.part.is_none());
     gate.open();
-    assert_eq!(leader.await.unwrap().callers, 2);
+    assert_eq!(part(leader.await).callers, 2);
     assert_eq!(group.stats().saturated, 1);
 }
 
@@ -24,33 +22,21 @@ async fn a_full_flight_takes_nobody_else() {
 async fn a_caller_that_left_makes_room_for_another() {
     let gate = Gate::new();
     let group: TextGroup = Group::builder().max_callers(2).build();
-    let mut leader = Box::pin(group.work("key", || gate.load(7)));
+    let mut leader = Box::pin(group.report("key", |_| gate.load(7)));
     assert!(poll_once(&mut leader).is_pending());
     for _ in 0..5 {
         let mut follower = Box::pin(group.work("key", never_called));
         assert!(poll_once(&mut follower).is_pending());
     }
     gate.open();
-    assert_eq!(leader.await.unwrap().callers, 6);
-}
-
-#[tokio::test]
-async fn a_call_may_have_a_cap_of_its_own() {
-    let (group, gate) = (TextGroup::new(), Gate::new());
-    let mut leader = Box::pin(group.work("key", || gate.load(7)));
-    assert!(poll_once(&mut leader).is_pending());
-    let picky = CallOptions::default().max_callers(1);
-    assert!(matches!(
-        group.work_with("key", picky, |_| never_called()).await,
-        Err(Error::Saturated)
-    ));
+    assert_eq!(part(leader.await).callers, 6);
 }
 
 #[tokio::test]
 async fn other_keys_are_not_saturated_by_a_full_flight() {
     let gate = Gate::new();
     let group: TextGroup = Group::builder().max_callers(1).build();
-    let mut leader = Box::pin(group.work("key", || gate.load(7)));
+    let mut leader = Box::pin(group.report("key", |_| gate.load(7)));
     assert!(poll_once(&mut leader).is_pending());
     assert!(group.work("other", || async { Ok(1) }).await.is_ok());
 }

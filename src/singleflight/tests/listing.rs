@@ -9,7 +9,7 @@ use std::time::Duration;
 async fn a_flight_can_be_looked_at_while_it_is_in_the_air() {
     let (group, gate) = (TextGroup::new(), Gate::new());
     assert_eq!(group.peek("key"), None);
-    let mut leader = Box::pin(group.work("key", || gate.load(7)));
+    let mut leader = Box::pin(group.report("key", |_| gate.load(7)));
     let mut follower = Box::pin(group.work("key", never_called));
     assert!(poll_once(&mut leader).is_pending());
     assert!(poll_once(&mut follower).is_pending());
@@ -22,7 +22,7 @@ async fn a_flight_can_be_looked_at_while_it_is_in_the_air() {
     assert_eq!(seen.age.as_millis(), 3);
     assert_eq!(group.flights(), std::slice::from_ref(&seen));
     gate.open();
-    assert_eq!(leader.await.unwrap().generation, seen.generation);
+    assert_eq!(part(leader.await).generation, seen.generation);
     assert_eq!((group.peek("key"), group.flights().len()), (None, 0));
 }
 
@@ -58,21 +58,17 @@ async fn statistics_account_for_every_flight() {
             .is_err()
     );
     assert!(group.work("timeout", || gate.load(1)).await.is_err());
-    let mut aborted = Box::pin(group.work("abort", || gate.load(1)));
-    assert!(poll_once(&mut aborted).is_pending());
-    group.abort("abort");
     let mut left = Box::pin(group.work("left", || gate.load(1)));
     let mut joined = Box::pin(group.work("left", never_called));
     assert!(poll_once(&mut left).is_pending());
     assert!(poll_once(&mut joined).is_pending());
     let counted = Stats {
-        flights: 6,
+        flights: 5,
         joins: 1,
         ok: 1,
         errors: 1,
         panics: 1,
         timeouts: 1,
-        aborted: 1,
         in_flight: 1,
         ..Stats::default()
     };
@@ -80,7 +76,7 @@ async fn statistics_account_for_every_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_landing_is_told_once_and_before_anybody_has_the_result() {
+async fn each_landing_is_told_once_and_after_it_was_published() {
     let gate = Gate::new();
     let told: Arc<Mutex<Vec<_>>> = Arc::default();
     let log = Arc::clone(&told);
@@ -96,20 +92,20 @@ async fn each_landing_is_told_once_and_before_anybody_has_the_result() {
             ));
         })
         .build();
-    let mut leader = Box::pin(group.work("key", || gate.load(7)));
+    let mut leader = Box::pin(group.report("key", |_| gate.load(7)));
     let mut follower = Box::pin(group.work("key", never_called));
     assert!(poll_once(&mut leader).is_pending());
     assert!(poll_once(&mut follower).is_pending());
     tokio::time::advance(Duration::from_millis(4)).await;
     assert!(told.lock().unwrap().is_empty());
     gate.open();
-    let flown = leader.await.unwrap();
+    let generation = part(leader.await).generation;
     let landing = (
         "key".to_owned(),
         Outcome::Ok,
         2,
         Duration::from_millis(4),
-        flown.generation,
+        generation,
     );
     assert_eq!(*told.lock().unwrap(), [landing]);
     follower.await.unwrap();
@@ -121,7 +117,7 @@ async fn a_landing_hook_may_use_the_group() {
     let group: Arc<std::sync::OnceLock<TextGroup>> = Arc::default();
     let inside = Arc::clone(&group);
     let built: TextGroup = Group::builder()
-        .on_landing(move |_| assert_eq!(inside.get().unwrap().in_flight(), 0))
+        .on_landing(move |_| assert_eq!(in_flight(inside.get().unwrap()), 0))
         .build();
     let group = group.get_or_init(|| built);
     group.work("key", || async { Ok(7) }).await.unwrap();
@@ -153,7 +149,7 @@ async fn a_drain_waits_for_what_is_in_the_air() {
             aborted: 0
         }
     );
-    assert_eq!((*leader.unwrap().value, *joined.unwrap().value), (7, 7));
+    assert_eq!((*leader.unwrap(), *joined.unwrap()), (7, 7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +171,7 @@ async fn a_drain_aborts_what_is_left_at_its_deadline() {
         (forgotten.await, leader.await),
         (Err(Error::Aborted), Err(Error::Aborted))
     ));
-    assert_eq!(group.in_flight(), 0);
+    assert_eq!(in_flight(&group), 0);
 }
 
 #[tokio::test]
@@ -192,4 +188,52 @@ async fn draining_a_group_at_rest_is_done_at_once() {
         group.work("key", never_called).await,
         Err(Error::Draining)
     ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_waits_for_the_hooks_of_landings() {
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let (may_go_on, hooked) = (Mutex::new(may_go_on), Arc::new(AtomicU32::new(0)));
+    let told = Arc::clone(&hooked);
+    let group: TextGroup = Group::builder()
+        .on_landing(move |_| {
+            told.fetch_add(1, Ordering::SeqCst);
+            may_go_on.lock().unwrap().recv().unwrap();
+        })
+        .build();
+    let caller = group.clone();
+    let caller = tokio::spawn(async move { caller.work("key", || async { Ok(7) }).await });
+    until(|| hooked.load(Ordering::SeqCst) == 1).await;
+    let mut drain = Box::pin(group.drain(Duration::from_secs(60)));
+    assert!(poll_once(&mut drain).is_pending());
+    go_on.send(()).unwrap();
+    let drained = Drained {
+        finished: 1,
+        aborted: 0,
+    };
+    assert_eq!(drain.await, drained);
+    assert_eq!(*caller.await.unwrap().unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_landing_tells_what_the_load_panicked_with() {
+    let told: Arc<Mutex<Vec<_>>> = Arc::default();
+    let log = Arc::clone(&told);
+    let group: TextGroup = Group::builder()
+        .on_landing(move |landing| {
+            let panic = landing.panic.map(str::to_owned);
+            log.lock().unwrap().push((landing.outcome, panic));
+        })
+        .build();
+    drop(group.work("key", || async { panic!("boom") }).await);
+    assert_eq!(
+        *told.lock().unwrap(),
+        [(Outcome::Panic, Some("boom".to_owned()))]
+    );
+}
+
+#[test]
+fn an_error_says_why() {
+    let error = Error::Failed(Arc::new("no route"));
+    assert_eq!(error.to_string(), "the load failed: no route");
 }

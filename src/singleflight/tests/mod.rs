@@ -8,15 +8,15 @@ mod cancelled;
 mod deadlines;
 mod forgetting;
 mod listing;
-mod many;
 mod memory;
 mod panics;
 mod reentrant;
+mod runtimes;
 mod sharing;
 mod started;
 mod stress;
 
-use super::{CallOptions, Error, Flown, Group, Role};
+use super::{Call, Error, Group, Part, Report, Role};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 /// The group most tests use.
 pub(super) type TextGroup = Group<String, u32, String>;
 
-pub(super) type TextResult = Result<Flown<u32>, Error<String>>;
+pub(super) type TextResult = Result<Arc<u32>, Error<String>>;
 
 /// Holds loads back until it is opened, and counts how many came to it.
 #[derive(Clone)]
@@ -95,7 +95,26 @@ pub(super) async fn never_called() -> Result<u32, String> {
     panic!("this loader must not be called")
 }
 
-/// How many callers are aboard the flight of `key`.
+/// How many callers have joined the flight of `key`.
 pub(super) fn aboard(group: &TextGroup, key: &str) -> u32 {
     group.peek(key).map_or(0, |flight| flight.callers)
+}
+
+/// How many flights are under way.
+pub(super) fn in_flight<K: super::Key, V: super::Shared, E: super::Shared>(
+    group: &Group<K, V, E>,
+) -> usize {
+    group.stats().in_flight
+}
+
+/// The part in a flight that a report tells of.
+pub(super) fn part<V, E>(report: Report<V, E>) -> Part {
+    report.part.expect("it was on a flight")
+}
+
+/// The value of a report, and the part in the flight: whose load ran, for how many.
+pub(super) fn seen(report: &Report<u32, String>) -> (u32, Role, u32) {
+    let part = report.part.as_ref().expect("it was on a flight");
+    let value = report.result.as_ref().expect("a value");
+    (**value, part.role, part.callers)
 }

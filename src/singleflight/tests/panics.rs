@@ -1,11 +1,10 @@
 //! Loaders, keys and hooks that panic: one run, a typed error for everyone, and a group that works on.
 
 use super::*;
-use crate::singleflight::Panic;
 
-fn panicked(result: TextResult) -> Arc<Panic> {
+fn panicked(result: TextResult) -> Arc<str> {
     match result {
-        Err(Error::Panicked(panic)) => panic,
+        Err(Error::Panicked(message)) => message,
         other => panic!("expected a panic, got {other:?}"),
     }
 }
@@ -21,21 +20,18 @@ async fn a_panic_reaches_everyone_and_its_loader_runs_once() {
         panic!("boom")
     }));
     assert!(poll_once(&mut leader).is_pending());
-    let started = group.start("key", CallOptions::default(), |_| never_called());
+    let started = group.start("key", |_| never_called());
     let mut follower = Box::pin(group.work("key", never_called));
     assert!(poll_once(&mut follower).is_pending());
     gate.open();
     let (leader, follower, started) = (
         panicked(leader.await),
         panicked(follower.await),
-        panicked(started.await),
+        panicked(started.await.result),
     );
-    assert_eq!(leader.message(), Some("boom"));
+    assert_eq!(&*leader, "boom");
     assert!(Arc::ptr_eq(&leader, &follower) && Arc::ptr_eq(&leader, &started));
-    assert_eq!(
-        *group.work("key", || async { Ok(7) }).await.unwrap().value,
-        7
-    );
+    assert_eq!(*group.work("key", || async { Ok(7) }).await.unwrap(), 7);
 }
 
 #[tokio::test]
@@ -44,8 +40,8 @@ async fn a_panic_in_the_call_of_the_loader_counts_as_the_loads() {
     let call = group.work("key", || -> std::future::Ready<Result<u32, String>> {
         panic!("in the call")
     });
-    assert_eq!(panicked(call.await).message(), Some("in the call"));
-    assert_eq!(group.in_flight(), 0);
+    assert_eq!(&*panicked(call.await), "in the call");
+    assert_eq!(in_flight(&group), 0);
 }
 
 struct PanicsOnDrop;
@@ -71,51 +67,8 @@ impl Future for Brittle {
 async fn a_panic_in_the_drop_of_a_load_counts_as_the_loads() {
     let group = TextGroup::new();
     let call = group.work("key", || Brittle(PanicsOnDrop));
-    assert_eq!(panicked(call.await).message(), Some("in the drop"));
-    assert_eq!(group.in_flight(), 0);
-}
-
-#[tokio::test]
-async fn aborting_a_load_whose_drop_panics_still_ends_its_flight() {
-    let (group, gate) = (TextGroup::new(), Gate::new());
-    let load = gate.load(7);
-    let mut leader = Box::pin(group.work("key", move || async move {
-        let _brittle = PanicsOnDrop;
-        load.await
-    }));
-    assert!(poll_once(&mut leader).is_pending());
-    assert!(group.abort("key"));
-    assert!(matches!(leader.await, Err(Error::Aborted)));
-}
-
-/// Go: TestPanicErrorUnwrap.
-#[tokio::test]
-async fn a_panic_keeps_its_payload_whatever_its_type() {
-    #[derive(Debug, PartialEq)]
-    struct Typed(u8);
-    let group = TextGroup::new();
-    let raise = |payload: Box<dyn std::any::Any + Send>| {
-        group.work(
-            "key",
-            move || async move { std::panic::resume_unwind(payload) },
-        )
-    };
-    assert_eq!(
-        panicked(raise(Box::new("text")).await).message(),
-        Some("text")
-    );
-    assert_eq!(
-        panicked(raise(Box::new("owned".to_owned())).await).message(),
-        Some("owned")
-    );
-    let typed = panicked(raise(Box::new(Typed(3))).await);
-    assert_eq!(typed.message(), None);
-    assert_eq!(typed.inspect(|Typed(number)| *number), Some(3));
-    assert_eq!(
-        *typed.take().unwrap().downcast::<Typed>().unwrap(),
-        Typed(3)
-    );
-    assert!(typed.take().is_none());
+    assert_eq!(&*panicked(call.await), "in the drop");
+    assert_eq!(in_flight(&group), 0);
 }
 
 #[derive(PartialEq, Hash)]
@@ -142,7 +95,7 @@ async fn a_key_whose_clone_panics_locks_nobody_out() {
             group.work(&Brief(key), || async { Ok(7) }).await.unwrap();
         }
     }
-    assert_eq!(group.in_flight(), 0);
+    assert_eq!(in_flight(&group), 0);
 }
 
 #[tokio::test]
@@ -171,8 +124,8 @@ async fn a_key_whose_eq_panics_locks_nobody_out() {
         tokio::spawn(async move { unlucky.work(&Same(true), never_called).await.map(|_| ()) });
     assert!(call.await.unwrap_err().is_panic());
     gate.open();
-    assert_eq!(*held.await.unwrap().value, 7);
-    assert_eq!(group.in_flight(), 0);
+    assert_eq!(*held.await.unwrap(), 7);
+    assert_eq!(in_flight(&group), 0);
 }
 
 #[tokio::test]
@@ -180,8 +133,69 @@ async fn a_hook_that_panics_keeps_nobody_from_the_outcome() {
     let group: TextGroup = Group::builder()
         .on_landing(|_| panic!("in the hook"))
         .build();
+    assert_eq!(*group.work("key", || async { Ok(7) }).await.unwrap(), 7);
+}
+
+/// Go: TestPanicErrorUnwrap, which asks for the payload. Here everyone gets its text.
+#[tokio::test]
+async fn a_panic_is_told_by_its_text() {
+    struct Typed;
+    let group = TextGroup::new();
+    let raise = |payload: Box<dyn std::any::Any + Send>| {
+        let load = move || async move { std::panic::resume_unwind(payload) };
+        group.work("key", load)
+    };
+    for (payload, message) in [
+        (Box::new("text") as Box<dyn std::any::Any + Send>, "text"),
+        (Box::new("owned".to_owned()), "owned"),
+        (Box::new(Typed), "(a payload that is no text)"),
+    ] {
+        assert_eq!(&*panicked(raise(payload).await), message);
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_is_cut_short_and_whose_drop_panics_still_ends_its_flight() {
+    let group: TextGroup = Group::builder().abort_when_abandoned().build();
+    let load = || async {
+        let _brittle = PanicsOnDrop;
+        std::future::pending().await
+    };
+    let mut leader = Box::pin(group.work("key", load));
+    assert!(poll_once(&mut leader).is_pending());
+    drop(leader);
+    settle().await;
+    assert_eq!((in_flight(&group), group.stats().aborted), (0, 1));
+}
+
+/// What a panic that panics when it is dropped is made of.
+struct PanicsTwice;
+
+impl Drop for PanicsTwice {
+    fn drop(&mut self) {
+        std::panic::panic_any(PanicsOnDrop);
+    }
+}
+
+#[tokio::test]
+async fn payloads_that_panic_leave_no_key_behind() {
+    let group: TextGroup = Group::builder()
+        .on_landing(|_| std::panic::panic_any(PanicsTwice))
+        .build();
+    let gate = Gate::new();
+    let load = gate.load(7);
+    let mut leader = Box::pin(group.work("key", || async move {
+        load.await?;
+        std::panic::panic_any(PanicsTwice)
+    }));
+    let mut follower = Box::pin(group.work("key", never_called));
+    assert!(poll_once(&mut leader).is_pending() && poll_once(&mut follower).is_pending());
+    gate.open();
+    let message = "(a payload that is no text)";
     assert_eq!(
-        *group.work("key", || async { Ok(7) }).await.unwrap().value,
-        7
+        (&*panicked(leader.await), &*panicked(follower.await)),
+        (message, message)
     );
+    assert_eq!(in_flight(&group), 0);
+    assert_eq!(*group.work("key", || async { Ok(8) }).await.unwrap(), 8);
 }

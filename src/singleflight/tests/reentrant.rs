@@ -1,6 +1,7 @@
 //! Loads that wait for themselves, in every way a load can.
 
 use super::*;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// A load for `key` whose loader asks for each of `path` in turn.
@@ -17,7 +18,7 @@ fn ask(
                 [] => Ok(7),
                 [next, rest @ ..] => ask(inner, next, rest)
                     .await
-                    .map(|flown| *flown.value)
+                    .map(|value| *value)
                     .map_err(|error| error.to_string()),
             }
         };
@@ -37,26 +38,23 @@ async fn a_load_that_asks_for_its_own_key_is_refused() {
     let group = TextGroup::new();
     assert_eq!(
         refused(ask(group.clone(), "a", &["a"]).await),
-        "a load waits for itself"
+        "the load waits for itself"
     );
-    assert_eq!((group.stats().reentrant, group.in_flight()), (1, 0));
+    assert_eq!((group.stats().reentrant, in_flight(&group)), (1, 0));
 }
 
 #[tokio::test]
 async fn a_load_that_asks_for_its_own_key_through_another_is_refused() {
     let group = TextGroup::new();
     let outer = ask(group.clone(), "a", &["b", "a"]).await;
-    assert_eq!(refused(outer), "the load failed");
-    assert_eq!((group.stats().reentrant, group.in_flight()), (1, 0));
+    assert_eq!(refused(outer), "the load failed: the load waits for itself");
+    assert_eq!((group.stats().reentrant, in_flight(&group)), (1, 0));
 }
 
 #[tokio::test]
 async fn a_load_may_ask_for_other_keys() {
     let group = TextGroup::new();
-    assert_eq!(
-        *ask(group.clone(), "a", &["b", "c"]).await.unwrap().value,
-        7
-    );
+    assert_eq!(*ask(group.clone(), "a", &["b", "c"]).await.unwrap(), 7);
     assert_eq!(group.stats().reentrant, 0);
 }
 
@@ -73,7 +71,7 @@ async fn two_loads_that_ask_for_each_other_are_told_apart() {
         2,
         "the circle's refusal reaches both"
     );
-    assert_eq!((group.stats().reentrant, group.in_flight()), (1, 0));
+    assert_eq!((group.stats().reentrant, in_flight(&group)), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +82,7 @@ async fn two_tasks_whose_loads_ask_for_each_other_both_end() {
         let b = tokio::spawn(ask(group.clone(), "b", &["a"]));
         drop((a.await.unwrap(), b.await.unwrap()));
     }
-    assert_eq!(group.in_flight(), 0);
+    assert_eq!(in_flight(&group), 0);
 }
 
 #[tokio::test]
@@ -96,12 +94,12 @@ async fn a_circle_through_two_groups_is_found() {
             first
                 .work("key", never_called)
                 .await
-                .map(|flown| *flown.value)
+                .map(|value| *value)
                 .map_err(|error| error.to_string())
         });
         inner
             .await
-            .map(|flown| *flown.value)
+            .map(|value| *value)
             .map_err(|error| error.to_string())
     });
     assert!(call.await.is_err());
@@ -113,12 +111,13 @@ async fn awaiting_a_started_call_inside_its_own_load_is_refused() {
     let group = TextGroup::new();
     let inner = group.clone();
     let call = group.work("key", || async move {
-        let own = inner.start("key", CallOptions::default(), |_| never_called());
+        let own = inner.start("key", |_| never_called());
         own.await
-            .map(|flown| *flown.value)
+            .result
+            .map(|value| *value)
             .map_err(|error| error.to_string())
     });
-    assert_eq!(refused(call.await), "a load waits for itself");
+    assert_eq!(refused(call.await), "the load waits for itself");
 }
 
 #[tokio::test]
@@ -130,10 +129,10 @@ async fn a_load_may_ask_for_its_own_key_after_forgetting_it() {
         inner
             .work("key", || async { Ok(8) })
             .await
-            .map(|flown| *flown.value)
+            .map(|value| *value)
             .map_err(|error| error.to_string())
     });
-    assert_eq!(*call.await.unwrap().value, 8);
+    assert_eq!(*call.await.unwrap(), 8);
 }
 
 #[tokio::test]
@@ -165,13 +164,61 @@ async fn a_circle_through_another_task_is_ended_by_the_deadline() {
     let group: TextGroup = Group::builder().deadline(Duration::from_secs(1)).build();
     let inner = group.clone();
     let call = group.work("key", || async move {
-        let own = tokio::spawn(async move {
-            inner
-                .work("key", never_called)
-                .await
-                .map(|flown| *flown.value)
-        });
+        let own =
+            tokio::spawn(async move { inner.work("key", never_called).await.map(|value| *value) });
         own.await.unwrap().map_err(|error| error.to_string())
     });
     assert!(matches!(call.await, Err(Error::TimedOut)));
+}
+
+/// It never waits for itself: nobody waits for what was started.
+#[tokio::test]
+async fn a_load_may_start_a_call_for_its_own_key_and_never_await_it() {
+    let group = TextGroup::new();
+    let inner = group.clone();
+    let call = group.work("key", || async move {
+        drop(inner.start("key", |_| never_called()));
+        tokio::task::yield_now().await;
+        drop(inner.start("key", |_| never_called()));
+        Ok(7)
+    });
+    assert_eq!(*call.await.unwrap(), 7);
+    assert_eq!(group.stats().reentrant, 0);
+}
+
+/// A circle is one even if one of its calls would give up.
+#[tokio::test]
+async fn a_circle_with_a_limit_is_refused_all_the_same() {
+    let group = TextGroup::new();
+    let inner = group.clone();
+    let call = group.work("key", || async move {
+        let own = inner.work("key", never_called);
+        let own = own.wait_limit(Duration::from_millis(50)).await;
+        own.map(|value| *value).map_err(|error| error.to_string())
+    });
+    assert_eq!(refused(call.await), "the load waits for itself");
+}
+
+#[tokio::test]
+async fn a_hook_may_take_the_result_of_the_flight_that_has_landed() {
+    type Call = Pin<Box<dyn Future<Output = Report<u32, String>> + Send>>;
+    let follower: Arc<Mutex<Option<Call>>> = Arc::default();
+    let seen: Arc<Mutex<Option<u32>>> = Arc::default();
+    let (calls, results) = (Arc::clone(&follower), Arc::clone(&seen));
+    let group = Group::builder().on_landing(move |_| {
+        let Some(mut call) = calls.lock().unwrap().take() else {
+            return;
+        };
+        if let Poll::Ready(report) = poll_once(&mut call) {
+            *results.lock().unwrap() = report.result.ok().map(|value| *value);
+        }
+    });
+    let (group, gate): (TextGroup, _) = (group.build(), Gate::new());
+    let leader = group.start("a", |_| gate.load(7));
+    *follower.lock().unwrap() = Some(Box::pin(group.start("a", |_| async { Ok(8) })));
+    gate.open();
+    assert_eq!(*leader.await.result.unwrap(), 7);
+    // A drain waits for the hook.
+    group.drain(Duration::from_secs(1)).await;
+    assert_eq!(*seen.lock().unwrap(), Some(7));
 }

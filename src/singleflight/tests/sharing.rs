@@ -7,12 +7,10 @@ use tokio::task::JoinSet;
 #[tokio::test]
 async fn a_call_returns_what_its_loader_returns() {
     let group = TextGroup::new();
-    let flown = group.work("key", || async { Ok(7) }).await.unwrap();
-    assert_eq!(
-        (*flown.value, flown.role, flown.callers),
-        (7, Role::Leader, 1)
-    );
-    assert!(!flown.shared());
+    assert_eq!(*group.work("key", || async { Ok(7) }).await.unwrap(), 7);
+    let report = group.report("key", |_| async { Ok(8) }).await;
+    assert_eq!(seen(&report), (8, Role::Leader, 1));
+    assert!(!part(report).shared());
 }
 
 /// Go: TestDoErr.
@@ -41,27 +39,26 @@ async fn callers_who_come_while_a_load_is_under_way_share_it() {
     let mut calls = JoinSet::new();
     for _ in 0..64 {
         let (group, load) = (group.clone(), gate.load(7));
-        calls.spawn(async move { group.work("key", move || load).await });
+        calls.spawn(async move { group.report("key", move |_| load).await });
     }
     until(|| aboard(&group, "key") == 64).await;
     gate.open();
     let all = calls.join_all().await;
-    let all: Vec<_> = all.into_iter().map(Result::unwrap).collect();
     assert_eq!(gate.arrived(), 1);
-    assert!(
-        all.iter()
-            .all(|flown| flown.callers == 64 && flown.shared())
-    );
-    assert!(
-        all.iter()
-            .all(|flown| Arc::ptr_eq(&flown.value, &all[0].value))
-    );
+    let leads = |report: &&Report<u32, String>| seen(report) == (7, Role::Leader, 64);
+    let follows = |report: &&Report<u32, String>| seen(report) == (7, Role::Follower, 64);
     assert_eq!(
-        all.iter()
-            .filter(|flown| flown.role == Role::Leader)
-            .count(),
-        1
+        (
+            all.iter().filter(leads).count(),
+            all.iter().filter(follows).count()
+        ),
+        (1, 63)
     );
+    let values: Vec<_> = all
+        .into_iter()
+        .map(|report| report.result.unwrap())
+        .collect();
+    assert!(values.iter().all(|value| Arc::ptr_eq(value, &values[0])));
 }
 
 #[tokio::test]
@@ -70,18 +67,18 @@ async fn different_keys_are_loaded_independently() {
     let mut held = Box::pin(group.work("held", || gate.load(1)));
     assert!(poll_once(&mut held).is_pending());
     let other = group.work("other", || async { Ok(2) }).await.unwrap();
-    assert_eq!(*other.value, 2);
+    assert_eq!(*other, 2);
     gate.open();
-    assert_eq!(*held.await.unwrap().value, 1);
+    assert_eq!(*held.await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_key_is_loaded_again_once_its_flight_has_ended() {
     let group = TextGroup::new();
-    let first = group.work("key", || async { Ok(1) }).await.unwrap();
-    let second = group.work("key", || async { Ok(2) }).await.unwrap();
-    assert_eq!((*first.value, *second.value), (1, 2));
-    assert!(second.generation > first.generation);
+    let first = group.report("key", |_| async { Ok(1) }).await;
+    let second = group.report("key", |_| async { Ok(2) }).await;
+    assert_eq!((seen(&first).0, seen(&second).0), (1, 2));
+    assert!(part(second).generation > part(first).generation);
 }
 
 #[tokio::test]
@@ -93,10 +90,7 @@ async fn an_error_is_forgotten_with_its_flight() {
             .await
             .is_err()
     );
-    assert_eq!(
-        *group.work("key", || async { Ok(1) }).await.unwrap().value,
-        1
-    );
+    assert_eq!(*group.work("key", || async { Ok(1) }).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -104,12 +98,12 @@ async fn clones_of_a_group_share_their_flights() {
     let (group, gate) = (TextGroup::new(), Gate::new());
     let (one, two) = (group.clone(), group.clone());
     let (one, two, ()) = tokio::join!(
-        one.work("key", || gate.load(7)),
-        two.work("key", never_called),
+        one.report("key", |_| gate.load(7)),
+        two.report("key", |_| never_called()),
         async { gate.open() }
     );
     assert_eq!(
-        (one.unwrap().role, two.unwrap().role),
+        (part(one).role, part(two).role),
         (Role::Leader, Role::Follower)
     );
 }
@@ -119,7 +113,7 @@ async fn two_groups_share_nothing() {
     let (one, two, gate) = (TextGroup::new(), TextGroup::new(), Gate::new());
     let mut held = Box::pin(one.work("key", || gate.load(1)));
     assert!(poll_once(&mut held).is_pending());
-    assert_eq!(*two.work("key", || async { Ok(2) }).await.unwrap().value, 2);
+    assert_eq!(*two.work("key", || async { Ok(2) }).await.unwrap(), 2);
 }
 
 #[tokio::test]
@@ -133,7 +127,7 @@ async fn values_need_not_be_cloneable() {
         })
     };
     let (one, two) = tokio::join!(call(), call());
-    assert!(Arc::ptr_eq(&one.unwrap().value, &two.unwrap().value));
+    assert!(Arc::ptr_eq(&one.unwrap(), &two.unwrap()));
 }
 
 #[tokio::test]
@@ -154,7 +148,7 @@ async fn calls_awaited_one_after_the_other_need_not_be_awaited_together() {
     }
     gate.open();
     for call in calls {
-        assert_eq!(*call.await.unwrap().value, 7);
+        assert_eq!(*call.await.unwrap(), 7);
     }
     assert_eq!(gate.arrived(), 1);
 }
@@ -162,15 +156,16 @@ async fn calls_awaited_one_after_the_other_need_not_be_awaited_together() {
 #[tokio::test]
 async fn a_follower_that_is_polled_late_still_gets_the_result_of_its_flight() {
     let (group, gate) = (TextGroup::new(), Gate::new());
-    let mut leader = Box::pin(group.work("key", || gate.load(7)));
-    let mut late = Box::pin(group.work("key", never_called));
+    let mut leader = Box::pin(group.report("key", |_| gate.load(7)));
+    let mut late = Box::pin(group.report("key", |_| never_called()));
     assert!(poll_once(&mut leader).is_pending());
     assert!(poll_once(&mut late).is_pending());
     gate.open();
-    let leader = leader.await.unwrap();
+    let leader = leader.await;
     group.work("key", || async { Ok(8) }).await.unwrap();
-    let late = late.await.unwrap();
-    assert_eq!((*late.value, late.generation), (7, leader.generation));
+    let late = late.await;
+    assert_eq!(seen(&late), (7, Role::Follower, 2));
+    assert_eq!(part(late).generation, part(leader).generation);
 }
 
 #[tokio::test]
@@ -184,8 +179,8 @@ async fn a_waiter_that_moves_to_another_task_is_woken_there() {
     let follower = tokio::spawn(follower);
     settle().await;
     gate.open();
-    assert_eq!(*leader.await.unwrap().value, 7);
-    assert_eq!(*follower.await.unwrap().unwrap().value, 7);
+    assert_eq!(*leader.await.unwrap(), 7);
+    assert_eq!(*follower.await.unwrap().unwrap(), 7);
 }
 
 #[tokio::test]
@@ -193,19 +188,19 @@ async fn a_report_tells_of_the_flight_of_an_error_too() {
     let (group, gate) = (TextGroup::new(), Gate::new());
     let call = || {
         let gate = gate.clone();
-        group.report("key", CallOptions::default(), move |_| async move {
+        group.report("key", move |_| async move {
             gate.pass().await;
             Err("refused".to_owned())
         })
     };
     let (one, two, ()) = tokio::join!(call(), call(), async { gate.open() });
-    let rides = [one.ride.unwrap(), two.ride.unwrap()];
+    let parts = [one.part.unwrap(), two.part.unwrap()];
     assert!(matches!(one.result, Err(Error::Failed(_))));
     assert_eq!(
-        rides.map(|ride| (ride.role, ride.callers)),
+        parts.each_ref().map(|part| (part.role, part.callers)),
         [(Role::Leader, 2), (Role::Follower, 2)]
     );
-    assert!(rides.iter().all(|ride| ride.shared()));
+    assert!(parts.iter().all(|part| part.shared()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,9 +212,9 @@ async fn everyone_is_told_how_long_they_waited() {
     };
     let late = async {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        group.work("key", never_called).await
+        group.report("key", |_| never_called()).await
     };
-    let (leader, follower) = tokio::join!(group.work("key", slow), late);
-    assert_eq!(leader.unwrap().waited.as_millis(), 30);
-    assert_eq!(follower.unwrap().waited.as_millis(), 20);
+    let (leader, follower) = tokio::join!(group.report("key", |_| slow()), late);
+    assert_eq!(part(leader).waited.as_millis(), 30);
+    assert_eq!(part(follower).waited.as_millis(), 20);
 }

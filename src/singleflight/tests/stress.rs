@@ -39,8 +39,8 @@ async fn calls(group: Group<usize, u64, String>, counters: Arc<Counters>, task: 
             continue;
         }
         // A load that had counted before this call began need not have landed yet, but the one before it has.
-        let flown = work.await.unwrap();
-        if *flown.value < before {
+        let number = work.await.unwrap();
+        if *number < before {
             counters.stale.fetch_add(1, Ordering::SeqCst);
         }
     }

@@ -1,6 +1,6 @@
 //! loom's locks and atomics under the names the kernel uses.
 
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 /// loom's mutex, without poisoning.
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -15,7 +15,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// What loom lacks: visible to others exactly when the flag is.
+/// What loom lacks: visible to others exactly when the flag is. Each has one writer, who never waits for another.
 pub(crate) struct OnceLock<T> {
     value: std::sync::OnceLock<T>,
     set: AtomicBool,
@@ -34,5 +34,10 @@ impl<T> OnceLock<T> {
         self.value.set(value)?;
         self.set.store(true, Ordering::Release);
         Ok(())
+    }
+
+    pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+        assert!(self.set(init()).is_ok(), "there are two writers");
+        self.value.get().expect("it was just set")
     }
 }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::task::{Context, Waker};
 use std::time::Duration;
-use verify_model::faithful::{CallOptions, Group, WhenAbandoned};
+use verify_model::faithful::Group;
 
 struct Counting;
 
@@ -38,8 +38,8 @@ unsafe impl GlobalAlloc for Counting {
 
 const KEYS: u32 = 20_000;
 
-/// Twenty thousand keys at the same time: a leader and a follower each, all of whom leave; every third is forgotten and
-/// every fifth aborted meanwhile.
+/// Twenty thousand keys at the same time: a leader and a follower each, all of whom leave; every third is forgotten
+/// meanwhile.
 async fn come_and_go(group: &Group<u32, Vec<u8>, ()>) {
     let mut calls = Vec::new();
     for key in 0..KEYS {
@@ -50,28 +50,27 @@ async fn come_and_go(group: &Group<u32, Vec<u8>, ()>) {
                     std::future::pending::<()>().await;
                     Ok(vec![0; 1024])
                 };
-                drop(group.work_with(&key, CallOptions::default(), load).await);
+                drop(group.report(&key, load).await);
             });
             assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             calls.push(call);
         }
         if key % 3 == 0 {
             group.forget(&key);
-        } else if key % 5 == 0 {
-            group.abort(&key);
         }
     }
     drop(calls);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(group.in_flight(), 0);
+    assert_eq!(group.stats().in_flight, 0);
 }
 
 #[test]
 fn twenty_thousand_cancelled_keys_leave_no_byte_behind() {
-    for policy in [WhenAbandoned::Abort, WhenAbandoned::Finish] {
+    for abort in [true, false] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
-            let group = Group::builder().when_abandoned(policy).deadline(Duration::from_millis(300)).build();
+            let builder = Group::builder().deadline(Duration::from_millis(300));
+            let group = if abort { builder.abort_when_abandoned().build() } else { builder.build() };
             // The first time, the runtime and the tables grow to their usual size.
             come_and_go(&group).await;
             let before = live();
@@ -111,7 +110,7 @@ macro_rules! growth {
 }
 
 #[test]
-fn followers_who_left_hold_no_slot_of_a_flight_in_the_air() {
+fn followers_who_left_hold_no_slot_of_a_flight() {
     let grew = growth!(faithful);
     assert!(grew < FOLLOWERS / 100, "{grew} bytes for {FOLLOWERS} followers who are gone");
 }

@@ -2,111 +2,204 @@
 //!
 //! A mutant is a replacement of text in one file. The text must occur exactly once, so that a change of the sources that
 //! makes a mutant meaningless fails the build instead of letting it pass.
+//!
+//! What the sources use of tokio can be replaced as well: `tokio::` then means a module of the checker, `crate::world`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// One seeded bug.
-pub struct Mutant {
+struct Mutant {
     /// The module it becomes.
-    pub name: &'static str,
+    name: &'static str,
     file: &'static str,
     before: &'static str,
     after: &'static str,
 }
 
 /// The seeded bugs.
-pub const MUTANTS: &[Mutant] = &[
+const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lost_wakeup",
-        file: "kernel/flight.rs",
-        before: "        if cabin.landed {
-            return Err(waker);
-        }
-        Ok(cabin.waiters.keep(slot, waker))",
-        after: "        if cabin.landed {
-            return Err(waker);
-        }
-        drop(cabin);
-        Ok(self.cabin.lock().waiters.keep(slot, waker))",
+        file: "flight.rs",
+        before: "        Ok(waiting.wakers.keep(slot, waker))",
+        after: "        drop(waiting);
+        Ok(self.waiting.lock().wakers.keep(slot, waker))",
     },
     Mutant {
         name: "publish_before_remove",
-        file: "kernel/landing.rs",
-        before: "        let _entry = self.remove(flight, way)?;
-        told();
-        // Out",
-        after: "        flight.publish(outcome.clone());
-        self.remove(flight, way)?;
-        told();
-        return Some(outcome);
-        // Out",
+        file: "group.rs",
+        before: "        let removed =
+            self.table",
+        after: "        flight.publish(ending.clone());
+        let removed =
+            self.table",
     },
     Mutant {
         name: "remove_by_key",
-        file: "kernel/table.rs",
-        before: "let same = |entry: &Arc<Flight<K, T, L>>| Arc::ptr_eq(entry, flight);",
-        after: "let same = |entry: &Arc<Flight<K, T, L>>| entry.hash == flight.hash;",
+        file: "table.rs",
+        before: "        let same = |entry: &Arc<Flight<K, T, R>>| Arc::ptr_eq(entry, flight);
+        let (entry, _) = self.table.find_entry(place(flight), same)",
+        after: "        let same = |entry: &Arc<Flight<K, T, R>>| entry.hash == flight.hash;
+        let (entry, _) = self.table.find_entry(flight.hash, same)",
     },
     Mutant {
         name: "abandon_without_the_lock",
-        file: "kernel/table.rs",
-        before: "        if abandoned && let Some(entry) = hangar.take(flight) {",
-        after: "        if false && let Some(entry) = hangar.take(flight) {",
+        file: "table.rs",
+        before: "        if abandoned {
+            flights.hide(flight);",
+        after: "        if false {
+            flights.hide(flight);",
     },
     Mutant {
-        name: "relieved_leader_drives_on",
-        file: "kernel/flight.rs",
-        before: "        let mut cabin = self.cabin.lock();
-        if self.is_detached() {
-            return None;
+        name: "write_outside_of_the_lock",
+        file: "flight.rs",
+        before: "        let written = (!*sealed).then(write);
+        drop(sealed);",
+        after: "        let is_sealed = *sealed;
+        drop(sealed);
+        let written = (!is_sealed).then(write);",
+    },
+    Mutant {
+        name: "woken_is_not_noted",
+        file: "flight.rs",
+        before: "        self.woken.load(Ordering::Relaxed)",
+        after: "        false",
+    },
+    Mutant {
+        name: "look_for_the_load_without_a_fence",
+        file: "flight.rs",
+        before: "        fence(Ordering::SeqCst);
+        self.suspended.get()",
+        after: "        self.suspended.get()",
+    },
+    Mutant {
+        name: "suspension_without_a_fence",
+        file: "flight.rs",
+        before: "        fence(Ordering::SeqCst);
+        load
+    }",
+        after: "        load
+    }",
+    },
+    Mutant {
+        name: "abort_before_the_spawn_is_lost",
+        file: "runtime.rs",
+        before: "            _ => spawned.abort(),",
+        after: "            _ => (),",
+    },
+    Mutant {
+        name: "spawned_twice",
+        file: "runtime.rs",
+        before: "        if !matches!(*state, State::Asleep(_)) {
+            return;
         }",
-        after: "        let mut cabin = self.cabin.lock();",
+        after: "        if !matches!(*state, State::Asleep(_)) {
+            return;
+        }
+        drop(state);
+        let mut state = self.state.lock();",
     },
     Mutant {
-        name: "relief_outlives_the_leader",
-        file: "kernel/flight.rs",
-        before: "        cabin.relief = false;",
-        after: "        cabin.relief &= true;",
+        name: "abort_before_the_suspension_is_lost",
+        file: "task.rs",
+        before: "    if flight.has_landed() {
+        rest.abort();
+    }",
+        after: "",
     },
     Mutant {
-        name: "relieved_leader_is_not_woken",
-        file: "watch.rs",
-        before: "driver.wake();",
-        after: "drop(driver);",
+        name: "nobody_keeps_the_time",
+        file: "task.rs",
+        before: "    if rest.has_to_be_driven() {
+        flight.wake_all();
+    }",
+        after: "",
+    },
+    Mutant {
+        name: "lost_load_does_not_land",
+        file: "task.rs",
+        before: "            self.group.land(&self.flight, Ending::Lost, false);
+            discard(Some(load));",
+        after: "            discard(Some(load));",
+    },
+    Mutant {
+        name: "followers_go_down_with_the_load",
+        file: "caller.rs",
+        before: "                    if is_lost && self.loader.is_some()",
+        after: "                    if false && self.loader.is_some()",
     },
     Mutant {
         name: "slots_are_not_freed",
-        file: "passenger.rs",
-        before: "self.flight.unwait(slot);",
-        after: "let _ = slot;",
+        file: "caller.rs",
+        before: "            self.flight.unwait(slot);",
+        after: "            let _ = slot;",
+    },
+    Mutant {
+        name: "forgotten_is_not_sealed",
+        file: "group.rs",
+        before: "        flight.seal();
+        Some(Generation(flight.generation))",
+        after: "        Some(Generation(flight.generation))",
+    },
+    Mutant {
+        name: "drain_does_not_wait_for_hooks",
+        file: "group.rs",
+        before: "        if is_told {
+            self.tell(flight, &ending);
+        }
+        if is_told || !is_alone {
+            self.table.landed(flight);
+        }",
+        after: "        if is_told || !is_alone {
+            self.table.landed(flight);
+        }
+        if is_told {
+            self.tell(flight, &ending);
+        }",
+    },
+    Mutant {
+        name: "hook_before_publish",
+        file: "group.rs",
+        before: "        let is_alone = its_leader && flight.callers() == 1;",
+        after: "        let is_alone = its_leader && flight.callers() == 1;
+        if is_told {
+            self.tell(flight, &ending);
+        }
+        let is_told = false;",
     },
 ];
 
 /// What of the sources a checker is given.
 pub enum Part<'a> {
-    /// The kernel alone, on locks and atomics of the checker's own.
+    /// The kernel alone: the table, its flights, and what spawns and aborts the rest of a load. On locks and atomics of the
+    /// checker's own, and with its `crate::world` for tokio.
     Kernel {
         /// The file that stands for `sync.rs`.
         sync: &'a str,
     },
-    /// The whole module.
-    Whole {
-        /// Whether threads are shuttle's, and thread-locals have to be too.
-        shuttle: bool,
+    /// The whole module, on shuttle's threads and thread-locals, and with the checker's `crate::world` for tokio.
+    OnShuttle {
+        /// The file that stands for `sync.rs`.
+        sync: &'a str,
     },
+    /// The whole module as it is.
+    Whole,
 }
 
-/// Writes `planted.rs` and what it names to the build's output folder: the module `faithful` and one for each mutant.
-pub fn plant(part: &Part<'_>) {
+const KERNEL: [&str; 4] = ["flight.rs", "runtime.rs", "table.rs", "wakers.rs"];
+
+/// Writes `planted.rs` and what it names to the build's output folder: the module `faithful`, and one for each of the
+/// mutants named.
+pub fn plant(part: &Part<'_>, mutants: &[&str]) {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/singleflight");
     println!("cargo::rerun-if-changed={}", sources.display());
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
     let mut planted = plant_one(&sources, &out, "faithful", part, None);
-    for mutant in MUTANTS {
-        if matches!(part, Part::Whole { .. }) || mutant.file.starts_with("kernel/") {
-            planted += &plant_one(&sources, &out, mutant.name, part, Some(mutant));
-        }
+    for name in mutants {
+        let mutant = MUTANTS.iter().find(|mutant| mutant.name == *name);
+        let mutant = mutant.unwrap_or_else(|| panic!("{name}: there is no such mutant"));
+        planted += &plant_one(&sources, &out, name, part, Some(mutant));
     }
     write(&out.join("planted.rs"), &planted);
 }
@@ -115,38 +208,47 @@ fn plant_one(sources: &Path, out: &Path, name: &str, part: &Part<'_>, mutant: Op
     let folder = out.join(name);
     let mut seeded = mutant.is_none();
     for file in files(sources, part) {
-        let mut text = read(&sources.join(&file)).replace("#[cfg(test)]\nmod tests;\n", "");
-        if matches!(part, Part::Whole { shuttle: true }) {
-            text = text.replace("thread_local!", "shuttle::thread_local!").replace("= const { Cell::new(None) }", "= Cell::new(None)");
-        }
-        if let Some(mutant) = mutant.filter(|mutant| file == Path::new(mutant.file)) {
-            assert_eq!(text.matches(mutant.before).count(), 1, "{name}: the text to replace must occur once in {}", mutant.file);
+        let mut text = read(&sources.join(&file));
+        if let Some(mutant) = mutant.filter(|mutant| file == mutant.file) {
+            assert_eq!(text.matches(mutant.before).count(), 1, "{name}: the text to replace must occur once in {file}");
             text = text.replace(mutant.before, mutant.after);
             seeded = true;
         }
-        write(&folder.join(&file), &text);
+        write(&folder.join(&file), &fitted(&text, part));
     }
     assert!(seeded, "{name}: its file is not among those planted");
-    if let Part::Kernel { sync } = part {
+    if let Part::Kernel { sync } | Part::OnShuttle { sync } = part {
         println!("cargo::rerun-if-changed={sync}");
         write(&folder.join("sync.rs"), &read(Path::new(sync)));
-        write(&folder.join("mod.rs"), "pub(crate) mod kernel;\npub(crate) mod sync;\n");
+    }
+    if let Part::Kernel { .. } = part {
+        let modules = KERNEL.map(|file| format!("pub(crate) mod {};\n", file.trim_end_matches(".rs")));
+        write(&folder.join("mod.rs"), &(modules.concat() + "pub(crate) mod sync;\n"));
     }
     format!("#[path = {:?}]\n#[allow(warnings)]\npub mod {name};\n", folder.join("mod.rs"))
 }
 
-fn files(sources: &Path, part: &Part<'_>) -> Vec<PathBuf> {
-    let mut files = rust_files(sources, "kernel");
-    if matches!(part, Part::Whole { .. }) {
-        files.extend(rust_files(sources, ""));
+/// The text of a file, with what the checker has in place of threads, of tokio and of chance.
+fn fitted(text: &str, part: &Part<'_>) -> String {
+    let text = text.replace("#[cfg(test)]\nmod tests;\n", "");
+    if let Part::Whole = part {
+        return text;
     }
-    files
+    // A schedule that is run again has to come out the same.
+    let text = text.replace("tokio::", "crate::world::").replace("foldhash::fast::RandomState", "foldhash::fast::FixedState");
+    match part {
+        Part::OnShuttle { .. } => text.replace("thread_local!", "shuttle::thread_local!"),
+        _ => text,
+    }
 }
 
-fn rust_files(sources: &Path, folder: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(sources.join(folder)).expect("the sources are beside the checkers");
-    let names = entries.map(|entry| Path::new(folder).join(entry.expect("readable").file_name()));
-    names.filter(|name| name.extension().is_some_and(|extension| extension == "rs")).collect()
+fn files(sources: &Path, part: &Part<'_>) -> Vec<String> {
+    if let Part::Kernel { .. } = part {
+        return KERNEL.map(str::to_owned).to_vec();
+    }
+    let entries = fs::read_dir(sources).expect("the sources are beside the checkers");
+    let names = entries.map(|entry| entry.expect("readable").file_name().into_string().expect("the sources have plain names"));
+    names.filter(|name| name.ends_with(".rs")).collect()
 }
 
 fn read(path: &Path) -> String {

@@ -1,9 +1,9 @@
-//! Which loads wait for which: finds the call that would make a load wait for itself.
+//! Loads that wait for loads, so that one that would wait for itself is refused instead.
 //!
-//! A thread knows the load it is polling. A call made from there is an edge "that load waits for this flight"; an edge
-//! that would close a circle is refused, whichever groups the flights belong to. Calls from outside a loader, nearly
-//! all of them, cost one look at a thread-local. A loader that hands its call to another task escapes the search, and
-//! then the deadline is what ends the circle.
+//! While a thread polls a load, a call from inside is a wait of that load for another flight. All such waits, of all
+//! groups, are edges of one graph, and a wait that would close a circle is refused. Nearly no load waits for another, so
+//! one lock for the graph is enough. A loader that passes its question to another task is not seen; the deadline ends
+//! such a circle.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -20,10 +20,10 @@ thread_local! {
     static POLLED: Cell<Option<FlightId>> = const { Cell::new(None) };
 }
 
-/// The waits of loads for flights. Its lock may be taken while a shard's is held, and nothing is locked under it.
+/// Which flights each load waits for. Taken while a shard is locked; nothing is locked under it.
 static WAITS: Mutex<BTreeMap<FlightId, Vec<FlightId>>> = Mutex::new(BTreeMap::new());
 
-/// The load this thread is polling.
+/// The load that this thread polls.
 pub(crate) fn polled() -> Option<FlightId> {
     POLLED.with(Cell::get)
 }
@@ -81,8 +81,7 @@ impl Drop for Wait {
 }
 
 fn reaches(waits: &BTreeMap<FlightId, Vec<FlightId>>, from: FlightId, goal: FlightId) -> bool {
-    let mut seen = Vec::new();
-    let mut ahead = vec![from];
+    let (mut seen, mut ahead) = (Vec::new(), vec![from]);
     while let Some(flight) = ahead.pop() {
         if flight == goal {
             return true;

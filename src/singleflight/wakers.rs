@@ -1,11 +1,11 @@
 //! The wakers of one flight, in slots that are used again.
 //!
-//! Memory is bounded by the most callers that waited at one time, not by how many came and went. Locking and waking
-//! belong to the caller: every waker that leaves is handed back, to be woken or dropped outside the lock.
+//! Memory is bounded by the most callers that waited at one time, not by how many came and went. Every waker that leaves
+//! is handed back, so that its owner wakes or drops it outside of the lock.
 
 use std::task::Waker;
 
-/// Where a waiter's waker is kept.
+/// Where a caller's waker is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotIndex(u32);
 
@@ -17,13 +17,13 @@ enum Slot {
 
 /// A slab of wakers.
 #[derive(Default)]
-pub(crate) struct Waiters {
+pub(crate) struct Wakers {
     slots: Vec<Slot>,
     next_free: Option<SlotIndex>,
 }
 
-impl Waiters {
-    /// Keeps `waker` in `slot`, giving it one if it has none; the waker it displaces is handed back.
+impl Wakers {
+    /// Keeps `waker` in `slot`, which it gets if it has none; hands back the waker that was there.
     pub(crate) fn keep(&mut self, slot: &mut Option<SlotIndex>, waker: Waker) -> Option<Waker> {
         if let Some(index) = *slot {
             return into_waker(std::mem::replace(self.at(index), Slot::Taken(waker)));
@@ -34,7 +34,7 @@ impl Waiters {
 
     /// Frees `slot` and hands back its waker.
     pub(crate) fn release(&mut self, slot: SlotIndex) -> Option<Waker> {
-        // After the landing the slab is empty, and a slot that was handed out before means nothing any more.
+        // Once all were taken, the slab is empty.
         if slot.0 as usize >= self.slots.len() {
             return None;
         }
@@ -43,12 +43,21 @@ impl Waiters {
         into_waker(std::mem::replace(self.at(slot), free))
     }
 
-    /// Takes every waker, in the order of their slots, and leaves an empty slab that owns no memory.
+    /// Takes every waker and leaves an empty slab that owns no memory.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
         self.next_free = None;
         std::mem::take(&mut self.slots)
             .into_iter()
             .filter_map(into_waker)
+    }
+
+    /// Every waker, where it stays.
+    pub(crate) fn clone_all(&self) -> Vec<Waker> {
+        let taken = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Taken(waker) => Some(waker.clone()),
+            Slot::Free(_) => None,
+        });
+        taken.collect()
     }
 
     fn insert(&mut self, waker: Waker) -> SlotIndex {
@@ -59,8 +68,7 @@ impl Waiters {
             *self.at(index) = Slot::Taken(waker);
             return index;
         }
-        let index = u32::try_from(self.slots.len())
-            .expect("a flight has fewer than 2^32 callers: joins are counted in u32");
+        let index = u32::try_from(self.slots.len()).expect("callers are counted in u32");
         self.slots.push(Slot::Taken(waker));
         SlotIndex(index)
     }
