@@ -228,7 +228,7 @@ fn herd<F: Flights>(steps: u32) -> Measure {
     let (loads, last) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let epoch = Instant::now();
     // Without counting, and once more with it.
-    let mut run = |counted: bool| {
+    let run = |counted: bool| {
         loads.store(0, Ordering::SeqCst);
         last.store(0, Ordering::SeqCst);
         let (before, used) = (allocations::allocations(), processor_time());
