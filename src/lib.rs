@@ -19,10 +19,11 @@ pub mod backends;
 pub mod cache;
 pub mod config;
 pub mod fault;
+pub mod freshness;
 pub mod healthcheck;
 pub mod http;
 pub mod lab;
-pub mod local;
+
 pub mod metrics;
 pub mod service;
 pub mod signals;

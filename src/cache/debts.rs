@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use redis::Cmd;
 
-use super::entry::{Content, Entry};
+use crate::freshness::entry::{Content, Entry};
 use crate::template::TemplateId;
 
 /// Commands that could not reach Redis: the latest one of each template, and not more than [`Debts::MOST`].

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use redis::{Cmd, RedisWrite as _};
 
-use super::entry::{Content, Entry, Moment};
 use super::payload;
+use crate::freshness::entry::{Content, Entry, Moment};
 use crate::template::TemplateId;
 
 /// Its arguments are the payload, its version, its life in milliseconds, and whether it yields to the same version. It

@@ -13,10 +13,10 @@ use redis::{Cmd, Value};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::entry::Entry;
 use super::reads::Held;
 use super::slot::{Failure, Slot};
 use super::{fence, payload};
+use crate::freshness::entry::Entry;
 use crate::template::TemplateId;
 
 /// Who loads a template.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::entry::{Entry, Moment};
-use super::shelf::{Kept, Shelf};
 use super::wire::Wire;
 use super::{Lookup, Stored};
 use crate::fault::Switch;
+use crate::freshness::entry::{Entry, Moment};
+use crate::freshness::map::{Kept, Shelf};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Operation;
 use crate::template::TemplateId;

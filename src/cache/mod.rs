@@ -6,7 +6,6 @@
 mod call;
 mod deadlines;
 mod debts;
-pub mod entry;
 mod fence;
 mod keeper;
 mod lease;
@@ -17,13 +16,12 @@ mod payment;
 mod reads;
 mod redis;
 mod server;
-pub mod shelf;
 mod silence;
 mod slot;
 mod turns;
 mod wire;
 
-use entry::{Content, Entry, Moment};
+use crate::freshness::entry::{Content, Entry, Moment};
 pub use lease::{Lease, Turn};
 pub use memory::MemoryCache;
 pub use redis::{RedisCache, RedisOptions};

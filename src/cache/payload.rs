@@ -15,7 +15,7 @@ use std::str::{self, FromStr};
 
 use bytes::{Buf as _, Bytes};
 
-use super::entry::{Content, Entry, Moment};
+use crate::freshness::entry::{Content, Entry, Moment};
 use crate::template::TemplateId;
 
 const FORMAT: &[u8] = b"td1 ";

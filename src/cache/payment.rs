@@ -7,10 +7,10 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::debts::Debt;
-use super::entry::Moment;
 use super::line::{Line, Meaning, reason};
 use super::silence::Silence;
 use super::slot::{Connection, NO_ANSWER, Shared};
+use crate::freshness::entry::Moment;
 use crate::metrics::labels::Origin;
 
 /// How many nodes that cannot be told are put up with before the rest of a cluster waits for another time.

@@ -17,9 +17,9 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::entry::Entry;
 use super::slot::{Failure, Shared};
 use super::{fence, payload};
+use crate::freshness::entry::Entry;
 use crate::template::TemplateId;
 
 /// How many lookups may be under way before the next ones are sent together.

@@ -8,13 +8,13 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use super::debts::Told;
-use super::entry::{Entry, Moment};
 use super::reads::Held;
 use super::server::Server;
 use super::slot::{Failure, Slot};
 use super::turns::Turns;
 use super::{Lookup, Stored, Turn, fence};
 use crate::fault::Switch;
+use crate::freshness::entry::{Entry, Moment};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
 use crate::template::TemplateId;

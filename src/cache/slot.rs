@@ -23,13 +23,13 @@ use tracing::warn;
 
 use super::deadlines::Deadlines;
 use super::debts::{Debts, Told};
-use super::entry::Moment;
 use super::keeper::keep;
 use super::line::Line;
 use super::reads::{Held, Reads};
 use super::server::Server;
 use super::silence::Silence;
 use crate::fault::Switch;
+use crate::freshness::entry::Moment;
 use crate::metrics::Metrics;
 use crate::template::TemplateId;
 

@@ -14,10 +14,10 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::warn;
 
-use super::entry::Entry;
 use super::lease::{GIVEN_BACK, Turn, claim, look, token};
 use super::server::Server;
 use super::slot::Slot;
+use crate::freshness::entry::Entry;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{LeaseOutcome, Operation};
 use crate::template::TemplateId;

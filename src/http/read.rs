@@ -11,7 +11,7 @@ use super::error::HttpError;
 use super::observe::ResponseCount;
 use super::tags::IfNoneMatch;
 use super::{Shared, headers, query};
-use crate::cache::entry::Content;
+use crate::freshness::entry::Content;
 use crate::metrics::labels::{ShedReason, Source};
 use crate::template::TemplateId;
 

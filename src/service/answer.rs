@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::cache::entry::{Entry, Moment};
+use crate::freshness::entry::{Entry, Moment};
 use crate::metrics::labels::{ShedReason, Source};
 
 /// What is known of a template, and how it came to be known.

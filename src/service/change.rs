@@ -13,7 +13,7 @@ use super::TemplateService;
 use super::answer::Refusal;
 use super::load::Loader;
 use super::outcome::load_refusal;
-use crate::cache::entry::{Content, Entry, Moment};
+use crate::freshness::entry::{Content, Entry, Moment};
 use crate::metrics::labels::Origin;
 use crate::store::{Change, ChangeError, Condition, Notice};
 use crate::template::{State, TemplateId};

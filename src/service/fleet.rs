@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::load::{Loaded, Loader};
 use crate::cache::Turn;
-use crate::cache::entry::Entry;
-use crate::local::Keeping;
+use crate::freshness::entry::Entry;
+use crate::freshness::local::Keeping;
 use crate::store::LoadError;
 use crate::template::TemplateId;
 

@@ -26,10 +26,10 @@ pub use answer::{Answer, Refusal, Timings};
 pub use change::ChangeRefusal;
 use load::Loader;
 
-use crate::cache::entry::{Entry, Moment};
 use crate::cache::{Lookup, TemplateCache};
 use crate::config::Config;
-use crate::local::Keeping;
+use crate::freshness::entry::{Entry, Moment};
+use crate::freshness::local::Keeping;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Refresh, Source};
 use crate::singleflight::{InFlight, Landing};

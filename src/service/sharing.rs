@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::answer::Refusal;
 use super::load::{Load, Loaded, Loader};
 use super::outcome::{load_refusal, refusal};
-use crate::cache::entry::{Entry, Moment};
+use crate::freshness::entry::{Entry, Moment};
 use crate::metrics::GaugeGuard;
 use crate::metrics::labels::{Refresh, ShedReason};
 use crate::singleflight::{Call as _, Part, Role};

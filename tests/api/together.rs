@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use stampede::cache::entry::{Content, Entry, Moment};
 use stampede::cache::{Lookup, RedisCache, RedisOptions, TemplateCache, Turn};
+use stampede::freshness::entry::{Content, Entry, Moment};
 use stampede::metrics::Metrics;
 use stampede::metrics::labels::{LeaseOutcome, Operation, Reason};
 use stampede::template::{State, Template, TemplateId, UpdatedAt};

@@ -12,7 +12,7 @@ const WALLS: &[(&[&str], &[&str])] = &[
     (&["sqlx::"], &["store"]),
     (&["redis::"], &["cache"]),
     (&["std::env::", "env::var"], &["config"]),
-    (&["quick_cache::"], &["cache"]),
+    (&["quick_cache::"], &["freshness"]),
     (&["prometheus::"], &["metrics"]),
 ];
 

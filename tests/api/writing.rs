@@ -8,8 +8,8 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
 
-use stampede::cache::entry::{Entry, Moment};
 use stampede::cache::{Lookup, RedisCache, RedisOptions, Stored, TemplateCache};
+use stampede::freshness::entry::{Entry, Moment};
 use stampede::metrics::Metrics;
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::super::entry::{Content, Entry, Moment};
 use super::{HEAD, decode, encode};
+use crate::freshness::entry::{Content, Entry, Moment};
 use crate::template::TemplateId;
 
 fn ids() -> impl Strategy<Value = TemplateId> {

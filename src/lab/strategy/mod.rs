@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 pub(super) use load_or_store::LoadOrStore;
 pub(super) use mutex::MutexPerKey;
 
-use crate::cache::entry::Content;
+use crate::freshness::entry::Content;
 use crate::metrics::labels::Source;
 use crate::service::{Refusal, TemplateService};
 use crate::store::LoadError;

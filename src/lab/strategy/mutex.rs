@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::cache::entry::{Content, Entry, Moment};
 use crate::cache::{Lookup, TemplateCache};
+use crate::freshness::entry::{Content, Entry, Moment};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Source;
 use crate::store::{Hope, LoadError, TemplateStore};

@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::cache::entry::{Content, Entry, Moment};
-use crate::cache::shelf::{Kept, Shelf};
+use crate::freshness::entry::{Content, Entry, Moment};
+use crate::freshness::map::{Kept, Shelf};
 use crate::template::TemplateId;
 
 /// The last-known-good copies.
