@@ -42,11 +42,8 @@ impl App {
         let (cache, store) = faulty.open(config, &metrics).await;
         let watch = Watch::default();
         let counted = Arc::clone(&metrics);
-        let service = if config.lab {
-            TemplateService::watched(config, cache, store, counted, watch.on_landing())
-        } else {
-            TemplateService::new(config, cache, store, counted)
-        };
+        let landed = watch.on_landing();
+        let service = TemplateService::new(config, cache, store, counted, landed);
         let http = Http::new(service.clone(), Arc::clone(&metrics), config);
         let lab = config.lab.then(|| {
             let service = service.clone();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cache::{MemoryCache, RedisCache, RedisOptions, TemplateCache};
 use crate::config::{Config, Problem, Problems, Secret};
 use crate::fault::Switch;
+use crate::freshness::Rules;
 use crate::metrics::Metrics;
 use crate::store::{StoreOptions, TemplateStore};
 
@@ -111,10 +112,7 @@ async fn open_cache(
         return TemplateCache::Redis(RedisCache::connect(options, Arc::clone(metrics)).await);
     }
     metrics.cache_up.set(1);
-    let cache = MemoryCache::new(
-        config.stale_while_revalidate,
-        config.cache_ttl + config.longest_load(),
-    );
+    let cache = MemoryCache::new(Rules::of(config));
     TemplateCache::Memory(cache.behind(faults, config.redis_timeout, Arc::clone(metrics)))
 }
 
@@ -122,13 +120,7 @@ fn redis_options(config: &Config) -> Result<Option<RedisOptions>, &'static str> 
     let Some(url) = config.redis_url.as_ref().map(Secret::expose) else {
         return Ok(None);
     };
-    let options = RedisOptions::new(
-        url,
-        config.redis_timeout,
-        config.cache_ttl,
-        config.stale_while_revalidate,
-        config.longest_load(),
-    );
+    let options = RedisOptions::new(url, config.redis_timeout, Rules::of(config));
     options.map(|options| {
         Some(if config.fleet_lease {
             options.with_leases(config.fleet_patience())

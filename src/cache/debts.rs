@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use redis::Cmd;
 
-use crate::freshness::entry::{Content, Entry};
+use crate::freshness::Rank;
 use crate::template::TemplateId;
 
 /// Commands that could not reach Redis: the latest one of each template, and not more than [`Debts::MOST`].
@@ -19,38 +19,8 @@ pub(super) struct Debts {
 
 struct Owed {
     command: Cmd,
-    told: Told,
+    told: Rank,
     number: u64,
-}
-
-/// What a command tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    /// The state at this version.
-    State(i64),
-    /// That there is a state of this version, which says less than the state itself.
-    Changed(i64),
-    /// That nothing is known.
-    Nothing,
-}
-
-impl Told {
-    /// The version of the entry that a fenced write carries.
-    pub(super) fn by(entry: &Entry) -> Self {
-        match entry.content {
-            Content::Changed => Self::Changed(entry.version),
-            Content::Template(_) | Content::Absent => Self::State(entry.version),
-        }
-    }
-
-    /// Orders by version, and at the same version a state before the news of it. Nothing is the least.
-    fn rank(self) -> (i64, bool) {
-        match self {
-            Self::State(version) => (version, true),
-            Self::Changed(version) => (version, false),
-            Self::Nothing => (i64::MIN, false),
-        }
-    }
 }
 
 /// One debt, to be settled with [`Debts::settle`] when it was paid.
@@ -64,12 +34,9 @@ impl Debts {
     const MOST: usize = 10_000;
 
     /// Keeps a command for later, in the place of an earlier one that tells less; false if there is no room.
-    pub(super) fn owe(&self, id: TemplateId, told: Told, command: Cmd) -> bool {
+    pub(super) fn owe(&self, id: TemplateId, told: Rank, command: Cmd) -> bool {
         let mut owed = self.owed.lock();
-        if owed
-            .get(&id)
-            .is_some_and(|owed| owed.told.rank() > told.rank())
-        {
+        if owed.get(&id).is_some_and(|owed| owed.told > told) {
             return true;
         }
         if owed.len() >= Self::MOST && !owed.contains_key(&id) {
@@ -124,18 +91,31 @@ impl Debts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::freshness::Rules;
+    use crate::template::State;
 
     fn id(number: i64) -> TemplateId {
         TemplateId::new(number).unwrap()
     }
 
+    fn state(version: i64) -> Rank {
+        let absent = State::Absent { version };
+        Rank::of(&Rules::default().entry(absent, Duration::ZERO))
+    }
+
+    fn tombstone(version: i64) -> Rank {
+        Rank::of(&Rules::default().tombstone(version))
+    }
+
     #[test]
     fn a_later_debt_takes_the_place_of_an_earlier_one_and_outlives_its_settling() {
         let debts = Debts::default();
-        debts.owe(id(1), Told::State(1), redis::cmd("A"));
+        debts.owe(id(1), state(1), redis::cmd("A"));
         let first = debts.all().remove(0);
-        debts.owe(id(1), Told::State(2), redis::cmd("B"));
+        debts.owe(id(1), state(2), redis::cmd("B"));
         debts.settle(&first);
         let second = debts.all().remove(0);
         assert_eq!(
@@ -150,24 +130,24 @@ mod tests {
     fn there_is_room_for_so_many_and_no_more() {
         let debts = Debts::default();
         for number in 1..=Debts::MOST as i64 {
-            assert!(debts.owe(id(number), Told::State(1), redis::cmd("A")));
+            assert!(debts.owe(id(number), state(1), redis::cmd("A")));
         }
         assert!(
-            debts.owe(id(1), Told::State(2), redis::cmd("B"))
-                && !debts.owe(id(20_000), Told::State(1), redis::cmd("A"))
+            debts.owe(id(1), state(2), redis::cmd("B"))
+                && !debts.owe(id(20_000), state(1), redis::cmd("A"))
         );
     }
 
     #[test]
     fn what_tells_less_takes_no_place() {
         let debts = Debts::default();
-        debts.owe(id(1), Told::State(5), redis::cmd("A"));
+        debts.owe(id(1), state(5), redis::cmd("A"));
         for (told, expected) in [
-            (Told::State(4), "A"),
-            (Told::Changed(5), "A"),
-            (Told::Nothing, "A"),
-            (Told::Changed(6), "B"),
-            (Told::Changed(5), "B"),
+            (state(4), "A"),
+            (tombstone(5), "A"),
+            (Rank::UNKNOWN, "A"),
+            (tombstone(6), "B"),
+            (tombstone(5), "B"),
         ] {
             assert!(debts.owe(id(1), told, redis::cmd("B")));
             let owed = debts.all().remove(0).command.get_packed_command();

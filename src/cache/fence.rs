@@ -1,11 +1,9 @@
 //! Writing to Redis without ever replacing a newer state by an older one: compared and written in one step, by Redis.
 
-use std::time::Duration;
-
 use redis::{Cmd, RedisWrite as _};
 
 use super::payload;
-use crate::freshness::entry::{Content, Entry, Moment};
+use crate::freshness::{Content, Entry, Moment, Rules};
 use crate::template::TemplateId;
 
 /// Its arguments are the payload, its version, its life in milliseconds, and whether it yields to the same version. It
@@ -23,19 +21,11 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 return 1";
 
-/// The command that stores an entry for its TTL and the overtime, or for the longest that a load of something older may
-/// be under way; its reply is 1 if it did, and 0 if something newer is there.
-pub(super) fn write(
-    id: TemplateId,
-    entry: &Entry,
-    overtime: Duration,
-    longest_load: Duration,
-) -> Cmd {
-    let left = entry.expires_at.after(overtime).since(Moment::now());
-    // Past its TTL it is not read any more, but still keeps a load of something older from being stored.
-    let left = left.max(longest_load).as_millis();
+/// The command that stores an entry; its reply is 1 if it did, and 0 if something newer is there.
+pub(super) fn write(id: TemplateId, entry: &Entry, rules: &Rules) -> Cmd {
+    let left = rules.kept_in_redis_for(entry, Moment::now()).as_millis();
     // That something has changed to a version says less than that version itself.
-    let yields_to_same = if entry.content == Content::Changed {
+    let yields_to_same = if entry.content == Content::Tombstone {
         "1"
     } else {
         "0"

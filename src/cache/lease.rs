@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::reads::Held;
 use super::slot::{Failure, Slot};
 use super::{fence, payload};
-use crate::freshness::entry::Entry;
+use crate::freshness::Entry;
 use crate::template::TemplateId;
 
 /// Who loads a template.

@@ -2,25 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Lookup;
 use super::wire::Wire;
-use super::{Lookup, Stored};
 use crate::fault::Switch;
-use crate::freshness::entry::{Entry, Moment};
-use crate::freshness::map::{Kept, Shelf};
+use crate::freshness::{Content, Copies, Entry, Moment, Rules, Stored};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Operation;
 use crate::template::TemplateId;
 
 /// Answers inside this process.
 pub struct MemoryCache {
-    shelf: Shelf,
-    overtime: Duration,
-    stands_for: Duration,
-    /// What was stored before may have changed since.
-    trusted_since: AtomicU64,
+    copies: Copies,
     /// None where nothing can fail.
     wire: Option<Wire>,
 }
@@ -29,14 +23,10 @@ pub struct MemoryCache {
 const ENTRIES: usize = 64 * 1024;
 
 impl MemoryCache {
-    /// Empty. A template answers for `overtime` after its TTL, while it is loaded anew; no
-    /// older state takes the place of one for `stands_for`.
-    pub fn new(overtime: Duration, stands_for: Duration) -> Self {
+    /// Empty.
+    pub fn new(rules: Rules) -> Self {
         Self {
-            shelf: Shelf::new(ENTRIES),
-            overtime,
-            stands_for,
-            trusted_since: AtomicU64::new(0),
+            copies: Copies::new(ENTRIES, rules),
             wire: None,
         }
     }
@@ -53,50 +43,39 @@ impl MemoryCache {
 
     pub(super) async fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
         match self.pass(Operation::Get).await {
-            true => self.find(id, now),
+            true => self
+                .copies
+                .answer(id, now)
+                .map_or(Lookup::Miss, Lookup::Hit),
             false => Lookup::Unanswered,
         }
     }
 
-    /// As [`MemoryCache::store`], for what may be missed.
-    pub(super) async fn fill(&self, id: TemplateId, entry: &Entry) -> Stored {
+    pub(super) async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self.pass(Operation::Set).await {
-            true => self.store(id, entry),
+            true => self.copies.store(id, entry),
             false => Stored::No,
         }
     }
 
-    fn find(&self, id: TemplateId, now: Moment) -> Lookup {
-        let trusted_since = Moment(self.trusted_since.load(Ordering::Relaxed));
-        let usable = |kept: &Kept| {
-            kept.is_newest()
-                && kept.entry.is_usable(now, self.overtime)
-                && kept.entry.stored_at >= trusted_since
-        };
-        match self.shelf.at(id) {
-            Some(kept) if usable(&kept) => Lookup::Hit(kept.entry),
-            _ => Lookup::Miss,
+    /// Stores what must not be missed. This process itself is told, so that it gets through in any case.
+    pub(super) fn announce(&self, id: TemplateId, entry: &Entry) {
+        match entry.content {
+            Content::Template(_) | Content::Absent => {
+                self.copies.store(id, entry);
+            }
+            Content::Tombstone => {
+                self.copies.note(id, entry);
+            }
         }
     }
 
-    pub(super) fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
-        if self.shelf.put(id, entry, self.stands_for) {
-            Stored::Yes
-        } else {
-            Stored::Overtaken
-        }
-    }
-
-    pub(super) fn overtake(&self, id: TemplateId, changed: &Entry) {
-        self.shelf.overtake(id, changed);
-    }
-
-    pub(super) fn distrust(&self, now: Moment) {
-        self.trusted_since.fetch_max(now.0 + 1, Ordering::Relaxed);
+    pub(super) fn ignore_before(&self, now: Moment) {
+        self.copies.ignore_before(now);
     }
 
     pub(super) fn forget(&self, id: TemplateId) {
-        self.shelf.forget(id);
+        self.copies.remove(id);
     }
 
     /// Whether the way to it lets a call through.

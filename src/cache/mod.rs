@@ -21,11 +21,11 @@ mod slot;
 mod turns;
 mod wire;
 
-use crate::freshness::entry::{Content, Entry, Moment};
 pub use lease::{Lease, Turn};
 pub use memory::MemoryCache;
 pub use redis::{RedisCache, RedisOptions};
 
+use crate::freshness::{Entry, Moment, Stored};
 use crate::metrics::Metrics;
 use crate::template::TemplateId;
 
@@ -38,17 +38,6 @@ pub enum Lookup {
     Miss,
     /// It could not be asked, or did not answer in time.
     Unanswered,
-}
-
-/// What became of an entry that was to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// It is stored.
-    Yes,
-    /// Something newer is there.
-    Overtaken,
-    /// The cache could not be told.
-    No,
 }
 
 /// Answers by template.
@@ -89,7 +78,7 @@ impl TemplateCache {
     pub async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self {
             Self::Redis(cache) => cache.store(id, entry).await,
-            Self::Memory(cache) => cache.fill(id, entry).await,
+            Self::Memory(cache) => cache.store(id, entry).await,
         }
     }
 
@@ -98,10 +87,7 @@ impl TemplateCache {
     pub async fn announce(&self, id: TemplateId, entry: &Entry) {
         match self {
             Self::Redis(cache) => cache.announce(id, entry).await,
-            Self::Memory(cache) if entry.content == Content::Changed => cache.overtake(id, entry),
-            Self::Memory(cache) => {
-                cache.store(id, entry);
-            }
+            Self::Memory(cache) => cache.announce(id, entry),
         }
     }
 
@@ -113,19 +99,19 @@ impl TemplateCache {
         }
     }
 
-    /// Everything may have changed: nothing that was stored before this moment is believed.
-    pub fn distrust(&self, now: Moment) {
+    /// Every template may have changed: what was stored before this moment is ignored.
+    pub fn ignore_before(&self, now: Moment) {
         match self {
-            Self::Redis(cache) => cache.distrust(now),
-            Self::Memory(cache) => cache.distrust(now),
+            Self::Redis(cache) => cache.ignore_before(now),
+            Self::Memory(cache) => cache.ignore_before(now),
         }
     }
 
-    /// Changes up to now may have been missed by this process: what only this process keeps is not believed any more.
+    /// This process may have missed notices: what only it keeps is ignored. Other replicas may have told Redis.
     pub fn missed_notices(&self, now: Moment) {
         match self {
             Self::Redis(_) => {}
-            Self::Memory(cache) => cache.distrust(now),
+            Self::Memory(cache) => cache.ignore_before(now),
         }
     }
 

@@ -15,7 +15,7 @@ use std::str::{self, FromStr};
 
 use bytes::{Buf as _, Bytes};
 
-use crate::freshness::entry::{Content, Entry, Moment};
+use crate::freshness::{Content, Entry, Moment};
 use crate::template::TemplateId;
 
 const FORMAT: &[u8] = b"td1 ";
@@ -39,7 +39,7 @@ pub(super) fn encode(id: TemplateId, entry: &Entry) -> Vec<u8> {
     let (kind, json): (char, &[u8]) = match &entry.content {
         Content::Template(json) => ('t', json),
         Content::Absent => ('a', &[]),
-        Content::Changed => ('c', &[]),
+        Content::Tombstone => ('c', &[]),
     };
     let Entry {
         version,
@@ -84,7 +84,7 @@ pub(super) fn decode(id: TemplateId, mut payload: Bytes) -> Option<Entry> {
     let without_bytes = match (kind, rest.len() == line_end + 1) {
         ("t", false) => None,
         ("a", true) => Some(Content::Absent),
-        ("c", true) => Some(Content::Changed),
+        ("c", true) => Some(Content::Tombstone),
         _ => return None,
     };
     let content = without_bytes.unwrap_or_else(|| {
@@ -109,6 +109,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::freshness::Rules;
     use crate::template::{State, Template, UpdatedAt};
 
     fn id(number: i64) -> TemplateId {
@@ -134,7 +135,7 @@ mod tests {
     fn what_was_encoded_is_decoded() {
         let ttl = Duration::from_secs(5);
         let absent = Entry::new(State::Absent { version: 4 }, Moment(1), ttl, ttl);
-        for entry in [entry(), absent, Entry::changed(9, Moment(1), ttl)] {
+        for entry in [entry(), absent, Rules::default().tombstone(9)] {
             assert_eq!(decode(id(7), encode(id(7), &entry).into()), Some(entry));
         }
     }

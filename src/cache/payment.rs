@@ -10,7 +10,7 @@ use super::debts::Debt;
 use super::line::{Line, Meaning, reason};
 use super::silence::Silence;
 use super::slot::{Connection, NO_ANSWER, Shared};
-use crate::freshness::entry::Moment;
+use crate::freshness::Moment;
 use crate::metrics::labels::Origin;
 
 /// How many nodes that cannot be told are put up with before the rest of a cluster waits for another time.
@@ -68,7 +68,7 @@ impl Shared {
             Err(error) => match line.meaning(&error) {
                 Meaning::Away | Meaning::Lost(_) => return Err(reason(&error)),
                 // It takes no writes: full, say, or read-only. Then nothing that was stored before is believed any more.
-                Meaning::Answer => self.distrust(Moment::now()),
+                Meaning::Answer => self.ignore_before(Moment::now()),
             },
         }
         Ok(())

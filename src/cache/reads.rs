@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 
 use super::slot::{Failure, Shared};
 use super::{fence, payload};
-use crate::freshness::entry::Entry;
+use crate::freshness::Entry;
 use crate::template::TemplateId;
 
 /// How many lookups may be under way before the next ones are sent together.

@@ -7,14 +7,13 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
-use super::debts::Told;
 use super::reads::Held;
 use super::server::Server;
 use super::slot::{Failure, Slot};
 use super::turns::Turns;
-use super::{Lookup, Stored, Turn, fence};
+use super::{Lookup, Turn, fence};
 use crate::fault::Switch;
-use crate::freshness::entry::{Entry, Moment};
+use crate::freshness::{Entry, Moment, Rank, Rules, Shows, Stored};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Operation, Reason};
 use crate::template::TemplateId;
@@ -24,30 +23,18 @@ use crate::template::TemplateId;
 pub struct RedisOptions {
     server: Server,
     timeout: Duration,
-    longest_ttl: Duration,
-    overtime: Duration,
-    longest_load: Duration,
+    rules: Rules,
     faults: Switch,
     lease_patience: Option<Duration>,
 }
 
 impl RedisOptions {
-    /// Checks the address. `timeout` is the whole of one call; no entry is believed to hold for longer than
-    /// `longest_ttl`, whatever another process's clock made it say; a template answers for `overtime` after its TTL, while
-    /// it is loaded anew.
-    pub fn new(
-        url: &str,
-        timeout: Duration,
-        longest_ttl: Duration,
-        overtime: Duration,
-        longest_load: Duration,
-    ) -> Result<Self, &'static str> {
+    /// Checks the address. `timeout` bounds the whole of one call.
+    pub fn new(url: &str, timeout: Duration, rules: Rules) -> Result<Self, &'static str> {
         Ok(Self {
             server: Server::at(url, timeout)?,
             timeout,
-            longest_ttl,
-            overtime,
-            longest_load,
+            rules,
             faults: Switch::default(),
             lease_patience: None,
         })
@@ -70,9 +57,7 @@ impl RedisOptions {
 pub struct RedisCache {
     slot: Arc<Slot>,
     turns: Option<Turns>,
-    longest_ttl: Duration,
-    overtime: Duration,
-    longest_load: Duration,
+    rules: Rules,
     /// Whether the last write was refused by a server that answers.
     refuses_writes: AtomicBool,
     metrics: Arc<Metrics>,
@@ -84,9 +69,7 @@ impl RedisCache {
         let RedisOptions {
             server,
             timeout,
-            longest_ttl,
-            overtime,
-            longest_load,
+            rules,
             faults,
             lease_patience,
         } = options;
@@ -98,9 +81,7 @@ impl RedisCache {
         Self {
             slot,
             turns,
-            longest_ttl,
-            overtime,
-            longest_load,
+            rules,
             refuses_writes: AtomicBool::new(false),
             metrics,
         }
@@ -118,7 +99,9 @@ impl RedisCache {
         let began = Instant::now();
         match self.slot.read(id, began).await {
             Ok(Held::Entry(entry)) => match self.believed(entry, now) {
-                Some(entry) if entry.is_usable(now, self.overtime) => Lookup::Hit(entry),
+                Some(entry) if self.rules.shows(&entry, now) != Shows::Nothing => {
+                    Lookup::Hit(entry)
+                }
                 _ => Lookup::Miss,
             },
             Ok(Held::Nothing) => Lookup::Miss,
@@ -131,10 +114,8 @@ impl RedisCache {
         }
     }
 
-    /// What is believed of an entry, if anything.
-    fn believed(&self, mut entry: Entry, now: Moment) -> Option<Entry> {
-        entry.expires_at = entry.expires_at.min(now.after(self.longest_ttl));
-        (entry.stored_at >= self.slot.trusted_since()).then_some(entry)
+    fn believed(&self, entry: Entry, now: Moment) -> Option<Entry> {
+        self.rules.believe(entry, self.slot.ignored(), now)
     }
 
     pub(super) async fn turn(
@@ -148,7 +129,7 @@ impl RedisCache {
         let usable = |entry: Entry| {
             let now = Moment::now();
             let entry = self.believed(entry, now)?;
-            (entry.is_usable(now, Duration::ZERO) && accept(&entry)).then_some(entry)
+            (self.rules.shows(&entry, now) == Shows::Fresh && accept(&entry)).then_some(entry)
         };
         turns.take(id, usable).await
     }
@@ -167,10 +148,7 @@ impl RedisCache {
     }
 
     pub(super) async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
-        match self
-            .write(&fence::write(id, entry, self.overtime, self.longest_load))
-            .await
-        {
+        match self.write(&fence::write(id, entry, &self.rules)).await {
             Ok(stored) => stored,
             Err(failure) => {
                 self.count(Operation::Set, &failure);
@@ -187,7 +165,7 @@ impl RedisCache {
             Err(Failure::Timeout | Failure::Unavailable) => {}
         }
         Ok(if outcome? == Value::Int(0) {
-            Stored::Overtaken
+            Stored::Superseded
         } else {
             Stored::Yes
         })
@@ -201,17 +179,17 @@ impl RedisCache {
     /// Stores what must not be missed. If Redis cannot be reached it is told before it is asked again; if it takes no
     /// writes, or too much is owed to it, nothing that it has is believed any more.
     pub(super) async fn announce(&self, id: TemplateId, entry: &Entry) {
-        let command = fence::write(id, entry, self.overtime, self.longest_load);
+        let command = fence::write(id, entry, &self.rules);
         let Err(failure) = self.write(&command).await else {
             return;
         };
         self.count(Operation::Set, &failure);
         let told = match failure {
-            Failure::Timeout | Failure::Unavailable => self.slot.owe(id, Told::by(entry), command),
+            Failure::Timeout | Failure::Unavailable => self.slot.owe(id, Rank::of(entry), command),
             Failure::Server(_) => false,
         };
         if !told {
-            self.distrust(Moment::now());
+            self.ignore_before(Moment::now());
         }
     }
 
@@ -222,13 +200,13 @@ impl RedisCache {
             return;
         };
         self.count(Operation::Del, &failure);
-        if matches!(failure, Failure::Server(_)) || !self.slot.owe(id, Told::Nothing, command) {
-            self.distrust(Moment::now());
+        if matches!(failure, Failure::Server(_)) || !self.slot.owe(id, Rank::UNKNOWN, command) {
+            self.ignore_before(Moment::now());
         }
     }
 
-    pub(super) fn distrust(&self, now: Moment) {
-        self.slot.distrust(now);
+    pub(super) fn ignore_before(&self, now: Moment) {
+        self.slot.ignore_before(now);
     }
 
     fn count(&self, operation: Operation, failure: &Failure) {

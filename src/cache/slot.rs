@@ -11,7 +11,6 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -22,14 +21,14 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::deadlines::Deadlines;
-use super::debts::{Debts, Told};
+use super::debts::Debts;
 use super::keeper::keep;
 use super::line::Line;
 use super::reads::{Held, Reads};
 use super::server::Server;
 use super::silence::Silence;
 use crate::fault::Switch;
-use crate::freshness::entry::Moment;
+use crate::freshness::{IgnoreBefore, Moment, Rank};
 use crate::metrics::Metrics;
 use crate::template::TemplateId;
 
@@ -59,8 +58,7 @@ pub(super) struct Shared {
     emptied: Notify,
     pub(super) tried: Notify,
     pub(super) debts: Debts,
-    /// What was stored before may have changed since without the server knowing.
-    trusted_since: AtomicU64,
+    ignored: IgnoreBefore,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -86,7 +84,7 @@ impl Slot {
             emptied: Notify::new(),
             tried: Notify::new(),
             debts: Debts::default(),
-            trusted_since: AtomicU64::new(0),
+            ignored: IgnoreBefore::default(),
             metrics,
         });
         let first_attempt = shared.tried.notified();
@@ -124,7 +122,7 @@ impl Slot {
     /// Keeps a command that could not reach the server, and has it sent before anything else: the connection in use is
     /// given up, and the next one is installed once the debts are paid. A cluster is kept, because its other nodes have
     /// missed nothing; it is not to be asked for this template meanwhile. False if there is no room for another debt.
-    pub(super) fn owe(&self, id: TemplateId, told: Told, command: Cmd) -> bool {
+    pub(super) fn owe(&self, id: TemplateId, told: Rank, command: Cmd) -> bool {
         let owed = self.shared.debts.owe(id, told, command);
         match self.shared.installed.load_full() {
             Some(connection) if !connection.line.has_several_nodes() => {
@@ -140,14 +138,14 @@ impl Slot {
         self.shared.debts.owes(id)
     }
 
-    /// Nothing that was stored before this moment is to be believed.
-    pub(super) fn distrust(&self, now: Moment) {
-        self.shared.distrust(now);
+    /// Ignores what was stored before this moment.
+    pub(super) fn ignore_before(&self, now: Moment) {
+        self.shared.ignored.raise(now);
     }
 
-    /// What was stored before this moment is not to be believed.
-    pub(super) fn trusted_since(&self) -> Moment {
-        Moment(self.shared.trusted_since.load(Ordering::Relaxed))
+    /// From when on stored entries count.
+    pub(super) fn ignored(&self) -> &IgnoreBefore {
+        &self.shared.ignored
     }
 
     /// The whole of one call.
@@ -176,9 +174,8 @@ impl fmt::Debug for Slot {
 }
 
 impl Shared {
-    pub(super) fn distrust(&self, now: Moment) {
-        self.trusted_since
-            .fetch_max(now.after(TIE).0, Ordering::Relaxed);
+    pub(super) fn ignore_before(&self, now: Moment) {
+        self.ignored.raise(now);
     }
 
     /// Empties the slot, unless it holds another connection by now.
@@ -228,9 +225,6 @@ impl Shared {
 const MOST_MISSED: u32 = 3;
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
-
-/// What was stored within the same millisecond as a change may be from before it.
-const TIE: Duration = Duration::from_millis(1);
 
 /// Why a connection has not proved itself.
 pub(super) const NO_ANSWER: &str = "no answer in time";

@@ -17,7 +17,7 @@ use tracing::warn;
 use super::lease::{GIVEN_BACK, Turn, claim, look, token};
 use super::server::Server;
 use super::slot::Slot;
-use crate::freshness::entry::Entry;
+use crate::freshness::Entry;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{LeaseOutcome, Operation};
 use crate::template::TemplateId;

@@ -1,4 +1,4 @@
-//! [`Entry`]: an answer and how long it holds, wherever it is kept.
+//! [`Entry`]: one answer of the database, and until when it holds.
 
 use std::time::{Duration, SystemTime};
 
@@ -43,8 +43,8 @@ pub enum Content {
     Template(Bytes),
     /// There is no such template.
     Absent,
-    /// It has changed to at least this version, and nobody has looked yet: nothing older may be stored.
-    Changed,
+    /// A tombstone: it has changed to this version or a later one, and the result is not known yet.
+    Tombstone,
 }
 
 /// What is known of a template, since when, and until when that holds.
@@ -79,35 +79,25 @@ impl Entry {
         }
     }
 
-    /// That a template has changed to this version, for as long as a load of something older may be under way.
-    pub fn changed(version: i64, now: Moment, longest_load: Duration) -> Self {
-        let expires_at = now.after(longest_load);
+    /// A tombstone: refuses older versions until the loads that began earlier must have ended.
+    pub(super) fn tombstone(version: i64, now: Moment, longest_load: Duration) -> Self {
         Self {
             version,
-            content: Content::Changed,
+            content: Content::Tombstone,
             stored_at: now,
-            expires_at,
+            expires_at: now.after(longest_load),
             cost_micros: 0,
         }
     }
 
     /// Whether its TTL still lasts.
-    pub fn is_fresh(&self, now: Moment) -> bool {
+    pub(super) fn is_within_ttl(&self, now: Moment) -> bool {
         now < self.expires_at
     }
 
-    /// Whether it can be answered: its TTL lasts, or it is a template whose TTL ended no longer than `overtime` ago.
-    pub fn is_usable(&self, now: Moment, overtime: Duration) -> bool {
-        match self.content {
-            Content::Template(_) => now < self.expires_at.after(overtime),
-            Content::Absent => self.is_fresh(now),
-            Content::Changed => false,
-        }
-    }
-
-    /// Whether it is time for one of many askers to load it anew, so that it never expires under them.
+    /// Whether one of many callers should load it again already, so that it never expires under them.
     ///
-    /// The longer a load takes and the nearer the end of the TTL is, the more likely; each asker draws for itself. This
+    /// The chance grows with the time that a load takes and towards the end of the TTL. Each caller draws for itself. This
     /// is XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, 2015), and `draw`
     /// is uniform in (0, 1].
     pub fn is_due_early(&self, now: Moment, beta: f64, draw: f64) -> bool {
@@ -115,12 +105,12 @@ impl Entry {
         self.cost_micros as f64 * beta * -draw.ln() >= left_micros
     }
 
-    /// Whether it is the same answer of the database.
-    pub fn is_same(&self, other: &Self) -> bool {
+    /// Whether both are the same answer of the database.
+    pub fn is_same_answer(&self, other: &Self) -> bool {
         (self.version, self.stored_at) == (other.version, other.stored_at)
     }
 
-    /// How old it is.
+    /// How long ago the database said so.
     pub fn age(&self, now: Moment) -> Duration {
         now.since(self.stored_at)
     }
@@ -128,7 +118,7 @@ impl Entry {
     /// Whole seconds that are left of its TTL, rounded down; negative once it is over.
     pub fn seconds_left(&self, now: Moment) -> i64 {
         let seconds = |milliseconds: u64| i64::try_from(milliseconds).unwrap_or(i64::MAX);
-        if self.is_fresh(now) {
+        if self.is_within_ttl(now) {
             seconds((self.expires_at.0 - now.0) / 1000)
         } else {
             -seconds((now.0 - self.expires_at.0).div_ceil(1000))
@@ -150,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_fresh_until_its_ttl_ends() {
+    fn an_entry_is_within_its_ttl_until_that_ends() {
         let entry = absent(1_000, 500);
-        assert!(entry.is_fresh(Moment(1_499)));
-        assert!(!entry.is_fresh(Moment(1_500)));
+        assert!(entry.is_within_ttl(Moment(1_499)));
+        assert!(!entry.is_within_ttl(Moment(1_500)));
     }
 
     #[test]

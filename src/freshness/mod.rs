@@ -1,5 +1,66 @@
-//! Which state of a template may be shown, and which may be stored.
+//! Which state of a template may be shown, which may be stored, and why no replica ever goes back.
+//!
+//! The database decides what a template is. It numbers the states of each template: a change raises the *version* by
+//! one, a deletion too, and a template that is created again goes on from there. Everything else holds copies: Redis,
+//! which all replicas share; the embedded cache that stands in for Redis; and the local copy of each replica. This page
+//! says what they may do. The rest of the crate asks [`Rules`] and [`Copies`], and decides nothing about age or order
+//! itself.
+//!
+//! An [`Entry`] is one answer of the database: a version, what it is ([`Content`]: a template, or its absence), when the
+//! database said so, and when its TTL ends. A third content is the *tombstone*: a change to this version is known, its
+//! result is not.
+//!
+//! # What may be shown
+//!
+//! 1. **An entry answers while its TTL lasts** ([`Rules::shows`]). The TTL counts from when the query was sent, because
+//!    the row may have changed while the answer was under way ([`Rules::entry`]).
+//! 2. **Then a template answers for `STALE_WHILE_REVALIDATE` longer**, marked as stale, while one load replaces it. An
+//!    absence does not: a template that was just created must not stay hidden. A tombstone never answers.
+//! 3. **An entry that is superseded does not answer from a cache.** It is superseded when this replica knows a higher
+//!    version of the template: from a load, a write, or a notice of the database.
+//! 4. **An entry from before a gap does not answer either** ([`IgnoreBefore`]). There is a gap when notices may have been
+//!    lost, when every template may have changed, or when Redis rejects an invalidation.
+//! 5. **Redis answers for no longer than `CACHE_TTL` from now**, whatever another replica's clock wrote
+//!    ([`Rules::believe`]).
+//! 6. **When nothing else can answer, the last-known-good copy does**, for `STALE_FOR` after its TTL, marked as stale
+//!    ([`Copies::last_known_good`]). It may be superseded: an old template is better than none. An absence is not.
+//! 7. **A load answers its callers.** A follower whose flight began before this replica learnt of a higher version joins
+//!    the next flight instead. A leader keeps its own result even if it is lower: the database may have been restored
+//!    from a backup ([`is_enough`]).
+//!
+//! # What may be stored
+//!
+//! 8. **A lower version never replaces a higher one**, in the local copy ([`Copies::store`]) as in Redis, where a script
+//!    compares and stores in one step ([`replaces`]). Of the same version the later answer is kept.
+//! 9. **A tombstone replaces lower versions only.** From then on it refuses loads that began before the change.
+//! 10. **A load that was overtaken is shown but not stored** ([`Copies::judge_load`]): one whose flight was forgotten, or
+//!     during which a gap began. A tombstone of its version is stored instead, so that what its callers have seen is not
+//!     followed by something older.
+//! 11. **An entry refuses older versions for so long, not for ever** ([`Rules::refuse_older_for`]): until each load that
+//!     began before it has ended and each older copy has expired. After that a lower version is believed, because only a
+//!     restored database can bring one.
+//! 12. **Redis is told before it is asked.** An invalidation that could not reach Redis waits, and Redis is not asked for
+//!     that template meanwhile. Of several that wait for one template, the one that says most is kept ([`Rank`]).
+//! 13. **A change that may have been made counts as made** ([`Copies::suspected_version`]): a tombstone of the next
+//!     version is stored. If no version is known, the template is removed from the caches.
+//!
+//! # Why no replica goes back
+//!
+//! Going back means that a replica shows a version as current after it has shown a higher one. Each answer comes from
+//! one of three places. From the local copy, it is the highest version this replica knows (3, 8), or its last-known-good
+//! copy, which is marked as stale (6). From Redis, it is compared with the local copy first: a lower version is not shown,
+//! and the template is loaded (3). From a load, it is stored locally, or leaves a tombstone there (8, 10), and a follower
+//! never takes a lower one (7). So every version that was shown is remembered, and everything that is shown as current is
+//! compared with what is remembered. Two exceptions are deliberate. The local copy is bounded: a template that was evicted
+//! is known no more, and then only rules 1, 8 and 12 hold, in Redis. And a restored database may go back (7, 11).
+//!
+//! After a write through one replica, that replica shows nothing older at once; the others as soon as Redis or the
+//! database's notice tells them, and at the latest when the TTL ends (1, 5).
 
-pub mod entry;
-pub mod local;
-pub mod map;
+mod copies;
+mod entry;
+mod rules;
+
+pub use copies::{Copies, LoadBegan, Noted};
+pub use entry::{Content, Entry, Moment};
+pub use rules::{IgnoreBefore, MayStore, Rank, Rules, Shows, Stored, is_enough, replaces};

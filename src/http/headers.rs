@@ -11,7 +11,7 @@ use http_body_util::Full;
 
 use super::read::Question;
 use super::tags::add_etag;
-use crate::freshness::entry::Content;
+use crate::freshness::Content;
 use crate::metrics::labels::Source;
 use crate::service::{Answer, Timings};
 

@@ -11,7 +11,7 @@ use super::error::HttpError;
 use super::observe::ResponseCount;
 use super::tags::IfNoneMatch;
 use super::{Shared, headers, query};
-use crate::freshness::entry::Content;
+use crate::freshness::Content;
 use crate::metrics::labels::{ShedReason, Source};
 use crate::template::TemplateId;
 
@@ -42,7 +42,7 @@ async fn answer(
     let answer = shared.service.details(question.id).await?;
     match &answer.entry.content {
         Content::Template(_) => Ok((answer.source, headers::template(question, answer))),
-        Content::Absent | Content::Changed => Err(HttpError::NoSuchTemplate),
+        Content::Absent | Content::Tombstone => Err(HttpError::NoSuchTemplate),
     }
 }
 

@@ -82,7 +82,7 @@ impl Stage {
             Strategy::Off | Strategy::Singleflight | Strategy::Early | Strategy::Stale => {
                 let landed = ground.flights.hook(by);
                 let counted = Arc::clone(&metrics);
-                let service = TemplateService::watched(config, cache, store, counted, landed);
+                let service = TemplateService::new(config, cache, store, counted, landed);
                 sight = Some(ground.flights.look_at(by, service.clone()));
                 Contender::Service(service)
             }

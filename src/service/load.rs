@@ -1,325 +1,292 @@
-//! [`Loader`]: the third step of the path, as a load goes; who makes it and who shares it stands in [`super::sharing`].
+//! Loading a template: flight, lease, query, fill.
 //!
-//! It takes a database slot, queries, and fills the cache and the local copy before its flight ends. It belongs
-//! to nobody: a caller that hangs up neither ends it nor keeps it from the others.
+//! A load belongs to no caller: it goes on when its callers leave. It fills Redis and the local copy before its flight
+//! lands, so that a later caller finds one or the other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tracing::error;
 
-use super::Asked;
-use super::answer::{Answer, Refusal, Timings};
-use super::outcome::count_landing;
-use crate::cache::{Stored, TemplateCache};
+use super::read::Asked;
+use super::{Answer, Refusal, TemplateService, Timings};
+use crate::cache::Turn;
 use crate::config::{Config, Protection};
-use crate::freshness::entry::{Entry, Moment};
-use crate::freshness::local::{Keeping, LocalCopy};
-use crate::metrics::Metrics;
-use crate::metrics::labels::Source;
-use crate::singleflight::{Group, Landing};
-use crate::store::{Hope, LoadError, TemplateStore};
-use crate::template::{State, TemplateId};
+use crate::freshness::{Entry, MayStore, Moment, Noted, Stored, is_enough};
+use crate::metrics::labels::{FlightOutcome, Refresh, ShedReason, Source};
+use crate::metrics::{GaugeGuard, Metrics};
+use crate::singleflight::{Call as _, Group, Landing, Outcome, Part, Role};
+use crate::store::{Hope, LoadError};
+use crate::template::TemplateId;
 
-/// Loads templates, and what a load needs and fills.
-pub(super) struct Loader {
-    pub(super) cache: TemplateCache,
-    pub(super) local: LocalCopy,
-    pub(super) store: TemplateStore,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) flights: Group<TemplateId, Loaded, LoadError>,
-    protection: Protection,
-    cache_ttl: Duration,
-    cache_ttl_jitter: f64,
-    negative_ttl: Duration,
-    pub(super) flight_deadline: Duration,
-    pub(super) longest_load: Duration,
-    /// One permit for each change that is being made.
-    pub(super) changing: Semaphore,
-}
-
-/// More changes than `MAX_IN_FLIGHT` admits are never under way.
-const MOST_CHANGES: u32 = 1 << 24;
-
-/// What a load brought.
+/// What a load brought. The callers of a flight share it.
 pub(super) struct Loaded {
-    pub(super) entry: Entry,
-    stored: bool,
-    /// How long the database took; none if the load found that another one had just ended.
-    database: Option<Duration>,
-    /// How long another replica's load was waited for.
-    waited: Option<Duration>,
+    entry: Entry,
+    /// Whether it is in the cache or in the local copy now.
+    is_stored: bool,
+    origin: Origin,
 }
 
-impl Loaded {
-    /// What had just been loaded when the load began.
-    pub(super) fn already(entry: Entry) -> Self {
-        Self {
-            entry,
-            stored: true,
-            database: None,
-            waited: None,
-        }
-    }
-
-    /// What another replica has loaded.
-    pub(super) fn elsewhere(entry: Entry, waited: Duration) -> Self {
-        Self {
-            waited: Some(waited),
-            ..Self::already(entry)
-        }
-    }
+/// Who made the query.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// This load. It took so long, the wait for a permit included.
+    Query(Duration),
+    /// Another replica, which this load waited for.
+    OtherReplica(Duration),
+    /// A load here that ended just before this one began.
+    EarlierLoad,
 }
 
-/// A load as one of its callers sees it.
-pub(super) struct Load {
-    pub(super) loaded: Arc<Loaded>,
-    /// How long this caller waited, if the load was another's.
-    pub(super) waited: Option<Duration>,
+/// Most flights that one caller joins. The first may have been forgotten, and the second may have begun before this
+/// replica learnt of a higher version.
+const MOST_FLIGHTS: u32 = 3;
+
+/// The group that loads share.
+pub(super) fn flights(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
+) -> Group<TemplateId, Loaded, LoadError> {
+    Group::builder()
+        .deadline(config.longest_flight())
+        .max_callers(config.max_waiters)
+        .on_landing(move |landing| {
+            count_landing(&metrics, landing);
+            landed(landing);
+        })
+        .build()
 }
 
-impl Loader {
-    /// `landed` is told of each landing after it was counted.
-    pub(super) fn new(
-        config: &Config,
-        cache: TemplateCache,
-        store: TemplateStore,
-        metrics: Arc<Metrics>,
-        landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
-    ) -> Self {
-        let counted = Arc::clone(&metrics);
-        let flights = Group::builder()
-            .deadline(config.longest_flight())
-            .max_callers(config.max_waiters)
-            .on_landing(move |landing| {
-                count_landing(&counted, landing);
-                landed(landing);
-            })
-            .build();
-        Self {
-            cache,
-            local: LocalCopy::new(
-                config.local_entries,
-                config.stale_while_revalidate,
-                config.stale_for,
-                config.cache_ttl + config.longest_load(),
-            ),
-            store,
-            metrics,
-            flights,
-            protection: config.protection,
-            cache_ttl: config.cache_ttl,
-            cache_ttl_jitter: config.cache_ttl_jitter,
-            negative_ttl: config.negative_ttl,
-            flight_deadline: config.flight_deadline(),
-            longest_load: config.longest_load(),
-            changing: Semaphore::new(MOST_CHANGES as usize),
-        }
-    }
-
-    /// Loads a template for a caller that asked the cache in vain at that moment, and waits at most this long.
+impl TemplateService {
+    /// Loads a template for a caller that waits at most this long.
     pub(super) async fn load(
-        self: &Arc<Self>,
+        &self,
         id: TemplateId,
-        asked_at: Moment,
-        patience: Duration,
-    ) -> Result<Load, Refusal> {
-        match self.protection {
-            Protection::Singleflight => self.load_together(id, asked_at, patience).await,
-            Protection::Off => self.load_alone(id, patience).await,
+        asked: Asked,
+        wait_limit: Duration,
+    ) -> Result<Answer, Refusal> {
+        match self.parts.protection {
+            Protection::Singleflight => self.load_shared(id, asked, wait_limit).await,
+            Protection::Off => self.load_alone(id, asked, wait_limit).await,
         }
     }
 
-    /// Waits for changes and loads that are under way, for at most this long.
-    pub(super) async fn drain(&self, longest: Duration) {
-        let ended = async {
-            tokio::join!(
-                self.changing.acquire_many(MOST_CHANGES),
-                self.flights.drain(longest)
-            )
-        };
-        let _ = timeout(longest, ended).await;
+    /// Joins or begins a flight, and a later one if what it brought is not enough for this caller.
+    async fn load_shared(
+        &self,
+        id: TemplateId,
+        asked: Asked,
+        wait_limit: Duration,
+    ) -> Result<Answer, Refusal> {
+        let (known, began) = (self.parts.copies.known_version(id), Instant::now());
+        let mut flights = 1;
+        loop {
+            let left = wait_limit.saturating_sub(began.elapsed());
+            let answer = self.fly(id, asked, left).await?;
+            let by_own_query = answer.source == Source::Loaded;
+            if is_enough(known, answer.entry.version, by_own_query) || flights == MOST_FLIGHTS {
+                return Ok(answer);
+            }
+            flights += 1;
+        }
     }
 
-    /// Loads a template and fills the caches with it, unless it has changed while the load was under way.
-    pub(super) async fn load_from_store(
+    async fn fly(
+        &self,
+        id: TemplateId,
+        asked: Asked,
+        wait_limit: Duration,
+    ) -> Result<Answer, Refusal> {
+        let service = self.clone();
+        let call = self.parts.flights.report(&id, move |loading| async move {
+            let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
+            // A load may have landed while this caller was on its way from the cache to the flight.
+            match service.parts.copies.learnt_since(id, asked.at) {
+                Some(entry) => Ok(Loaded::by(Origin::EarlierLoad, entry)),
+                None => service.lead(id, None, || loading.is_current()).await,
+            }
+        });
+        let report = call.wait_limit(wait_limit).await;
+        let waited = report.part.and_then(|part| self.count_part(&part));
+        Ok(report.result?.answer(asked, waited))
+    }
+
+    /// Loads a cached template again behind its answer, unless a load of it is under way.
+    pub(super) fn refresh(&self, id: TemplateId, cached: &Entry, reason: Refresh) {
+        if self.parts.flights.peek(&id).is_some() {
+            return;
+        }
+        let (service, cached) = (self.clone(), cached.clone());
+        let flight = self.parts.flights.start(&id, move |loading| async move {
+            service.parts.metrics.refresh.of(reason).inc();
+            let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
+            service
+                .lead(id, Some(&cached), || loading.is_current())
+                .await
+        });
+        // No caller waits for it. It goes on by itself.
+        drop(flight);
+    }
+
+    /// The load without a flight, for one caller.
+    async fn load_alone(
+        &self,
+        id: TemplateId,
+        asked: Asked,
+        wait_limit: Duration,
+    ) -> Result<Answer, Refusal> {
+        let service = self.clone();
+        let load = self.parts.tasks.spawn(async move {
+            timeout(service.parts.flight_deadline, service.query(id, || true)).await
+        });
+        match timeout(wait_limit, load).await {
+            Ok(Ok(Ok(loaded))) => Ok(loaded?.answer(asked, None)),
+            Ok(Err(_panic)) => Err(Refusal::Failed),
+            Ok(Ok(Err(_))) | Err(_) => Err(Refusal::Shed(ShedReason::Deadline)),
+        }
+    }
+
+    /// Loads a template unless another replica does (`FLEET_LEASE`). `cached` is not the news that a refresh waits for.
+    async fn lead(
+        &self,
+        id: TemplateId,
+        cached: Option<&Entry>,
+        is_current: impl Fn() -> bool,
+    ) -> Result<Loaded, LoadError> {
+        let began = Instant::now();
+        let store_if_news = |entry: &Entry| {
+            cached.is_none_or(|cached| !entry.is_same_answer(cached))
+                && self.parts.copies.store(id, entry) != Stored::Superseded
+        };
+        match self.parts.cache.turn(id, store_if_news).await {
+            Turn::Theirs(entry) => Ok(Loaded::by(Origin::OtherReplica(began.elapsed()), entry)),
+            // The lease is held until the caches are filled.
+            Turn::Ours(_lease) => self.query(id, is_current).await,
+        }
+    }
+
+    /// Queries the database, and fills the caches with the result if it may be stored.
+    pub(super) async fn query(
         &self,
         id: TemplateId,
         is_current: impl Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
-        let hope = if self.local.may_exist(id) {
+        let parts = &*self.parts;
+        let hope = if parts.copies.may_exist(id) {
             Hope::Known
         } else {
             Hope::Speculative
         };
-        let (began, trusted_since) = (Instant::now(), self.local.trusted_since());
-        let state = self.store.load(id, hope).await?;
+        let (began, load) = (Instant::now(), parts.copies.begin_load());
+        let state = parts.store.load(id, hope).await?;
         let took = began.elapsed();
-        let entry = self.entry(state, took);
-        let stored = if is_current() && self.local.trusted_since() == trusted_since {
-            self.fill(id, &entry).await
-        } else {
-            self.disclose(id, entry.version).await;
-            self.prevented()
+        let entry = parts.rules.entry(state, took);
+        let is_stored = match parts.copies.judge_load(load, is_current()) {
+            MayStore::Yes => self.fill(id, &entry).await,
+            MayStore::TombstoneOnly => {
+                parts.metrics.stale_writes_prevented.inc();
+                self.remember_version(id, entry.version).await;
+                false
+            }
         };
         Ok(Loaded {
             entry,
-            stored,
-            database: Some(took),
-            waited: None,
+            is_stored,
+            origin: Origin::Query(took),
         })
     }
 
-    /// Callers are about to see a state that may not be stored: nobody here is to see an older one afterwards.
-    async fn disclose(&self, id: TemplateId, version: i64) {
-        let changed = Entry::changed(version, Moment::now(), self.longest_load);
-        if self.local.overtake(id, &changed) {
-            self.cache.announce(id, &changed).await;
-        }
-    }
-
-    /// What the database has just said after taking this long. The TTL counts from when the question was put: the row
-    /// may have changed since.
-    pub(super) fn entry(&self, state: State, took: Duration) -> Entry {
-        let ttl = match state {
-            State::Present(_) => self.cache_ttl,
-            State::Absent { .. } => self.negative_ttl,
-        };
-        let ttl = ttl
-            .mul_f64(1.0 - self.cache_ttl_jitter * fastrand::f64())
-            .saturating_sub(took);
-        Entry::new(state, Moment::now(), ttl, took)
-    }
-
-    /// Says whether the entry is stored anywhere now.
+    /// Stores an entry, and says whether it is in the cache or in the local copy now.
     async fn fill(&self, id: TemplateId, entry: &Entry) -> bool {
-        let kept = self.local.keep(id, entry);
-        let stored = self.cache.store(id, entry).await;
-        if kept == Keeping::Overtaken || stored == Stored::Overtaken {
-            self.prevented();
+        let parts = &*self.parts;
+        let stored = [
+            parts.copies.store(id, entry),
+            parts.cache.store(id, entry).await,
+        ];
+        if stored.contains(&Stored::Superseded) {
+            parts.metrics.stale_writes_prevented.inc();
         }
-        kept == Keeping::Kept || stored == Stored::Yes
+        stored.contains(&Stored::Yes)
     }
 
-    /// Something older than what is known was not stored.
-    pub(super) fn prevented(&self) -> bool {
-        self.metrics.stale_writes_prevented.inc();
-        false
+    /// The result must not be stored but will be shown: its version is remembered, so that nothing older follows it.
+    async fn remember_version(&self, id: TemplateId, version: i64) {
+        let tombstone = self.parts.rules.tombstone(version);
+        if self.parts.copies.note(id, &tombstone) == Noted::News {
+            self.parts.cache.announce(id, &tombstone).await;
+        }
+    }
+
+    /// Counts a caller's part in a flight, and says how long it waited if it followed.
+    fn count_part(&self, part: &Part) -> Option<Duration> {
+        let metrics = &self.parts.metrics;
+        if part.shared() {
+            metrics.singleflight_shared.inc();
+        }
+        match part.role {
+            Role::Leader => None,
+            Role::Follower => {
+                metrics.singleflight_wait.observe(part.waited.as_secs_f64());
+                Some(part.waited)
+            }
+        }
     }
 }
 
-impl Load {
-    /// Whether this caller's own query brought it.
-    pub(super) fn is_own(&self) -> bool {
-        self.waited.is_none() && self.loaded.database.is_some()
+impl Loaded {
+    /// What a load brought without a query of its own.
+    fn by(origin: Origin, entry: Entry) -> Self {
+        Self {
+            entry,
+            is_stored: true,
+            origin,
+        }
     }
 
-    pub(super) fn into_answer(self, asked: Asked) -> Answer {
-        let Loaded {
-            entry,
-            stored,
-            database,
-            waited,
-        } = &*self.loaded;
-        let own = self.is_own();
+    /// The answer for one caller. `waited`: it followed, and waited so long.
+    fn answer(&self, asked: Asked, waited: Option<Duration>) -> Answer {
+        let (own_query, wait) = match (self.origin, waited) {
+            (Origin::Query(took), None) => (Some(took), None),
+            (Origin::OtherReplica(waited), None) => (None, Some(waited)),
+            (Origin::EarlierLoad, None) => (None, None),
+            (_, Some(waited)) => (None, Some(waited)),
+        };
         Answer {
-            entry: entry.clone(),
+            entry: self.entry.clone(),
             now: Moment::now(),
-            source: if own { Source::Loaded } else { Source::Shared },
+            source: match own_query {
+                Some(_) => Source::Loaded,
+                None => Source::Shared,
+            },
             cache_answered: asked.answered,
-            stored: own && *stored,
+            stored: own_query.is_some() && self.is_stored,
             timings: Timings {
                 cache: asked.took,
-                wait: self.waited.or(*waited),
-                database: database.filter(|_| own),
+                wait,
+                database: own_query,
             },
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::sync::Notify;
-
-    use super::*;
-    use crate::cache::MemoryCache;
-    use crate::service::TemplateService;
-    use crate::store::{Change, Condition, StoreOptions};
-
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn a_caller_whose_lookup_raced_a_landing_gets_what_landed_and_makes_no_query() {
-        let config = Config::from_variables(|_| None).unwrap();
-        let metrics = Arc::new(Metrics::new("test"));
-        let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
-        let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
-        let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
-        let loader = Arc::new(Loader::new(
-            &config,
-            cache,
-            store,
-            Arc::clone(&metrics),
-            |_| {},
-        ));
-        let (id, asked_at) = (TemplateId::new(1).unwrap(), Moment::now());
-        // Both asked the cache in vain before either load began; the second comes when the first has landed.
-        let first = loader.load(id, asked_at, PATIENCE).await.unwrap();
-        let second = loader.load(id, asked_at, PATIENCE).await.unwrap();
-        assert!(first.loaded.database.is_some() && second.loaded.database.is_none());
-        assert_eq!(second.loaded.entry, first.loaded.entry);
-        assert_eq!(metrics.db_hits.get(), 1);
+fn count_landing(metrics: &Metrics, landing: &Landing<'_, TemplateId>) {
+    let outcome = match landing.outcome {
+        Outcome::Ok => FlightOutcome::Ok,
+        Outcome::Error => FlightOutcome::Error,
+        Outcome::Panic => FlightOutcome::Panic,
+        Outcome::Timeout => FlightOutcome::Timeout,
+        Outcome::Aborted => FlightOutcome::Aborted,
+    };
+    if outcome == FlightOutcome::Panic {
+        error!(template = %landing.key, "a load panicked");
     }
-
-    #[tokio::test]
-    async fn a_flight_that_began_before_what_is_known_is_not_enough() {
-        let config = Config::from_variables(|_| None).unwrap();
-        let metrics = Arc::new(Metrics::new("test"));
-        let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
-        let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
-        let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
-        let loader = Arc::new(Loader::new(&config, cache, store, metrics, |_| {}));
-        let id = TemplateId::new(1).unwrap();
-        let old = loader.load_from_store(id, || true).await.unwrap();
-        let landing = Arc::new(Notify::new());
-        let cleared = Arc::clone(&landing);
-        let flight = loader.flights.start(&id, move |_| async move {
-            cleared.notified().await;
-            Ok(old)
-        });
-        let change = Change::Put {
-            name: "New".into(),
-            condition: Condition::None,
-        };
-        let new = loader.store.change(id, &change).await.unwrap().unwrap();
-        loader.local.keep(id, &loader.entry(new, Duration::ZERO));
-        // As after a miss: the cache has just been emptied.
-        let joining = loader.load(id, Moment(u64::MAX), PATIENCE);
-        let (load, ()) = tokio::join!(joining, async { landing.notify_one() });
-        assert_eq!(load.unwrap().loaded.entry.version, 2);
-        drop(flight);
-    }
-
-    #[tokio::test]
-    async fn what_a_forgotten_load_has_shown_is_not_followed_by_something_older() {
-        let config = Config::from_variables(|_| None).unwrap();
-        let metrics = Arc::new(Metrics::new("test"));
-        let options = StoreOptions::new(None, 1, PATIENCE, PATIENCE, Duration::ZERO).unwrap();
-        let store = TemplateStore::open(options, Arc::clone(&metrics)).await;
-        let cache = TemplateCache::Memory(MemoryCache::new(Duration::ZERO, Duration::ZERO));
-        let service = TemplateService::new(&config, cache, store, metrics);
-        let (id, loader) = (TemplateId::new(1).unwrap(), &service.loader);
-        let version = async || service.details(id).await.unwrap().entry.version;
-        assert_eq!(version().await, 1);
-        // Somebody else has changed it, and has told nobody yet.
-        let change = Change::Put {
-            name: "New".into(),
-            condition: Condition::None,
-        };
-        loader.store.change(id, &change).await.unwrap();
-        let shown = loader.load_from_store(id, || false).await.unwrap();
-        assert_eq!((shown.entry.version, shown.stored), (2, false));
-        assert_eq!(version().await, 2);
-    }
+    metrics.singleflight_flights.of(outcome).inc();
+    metrics
+        .singleflight_callers
+        .observe(f64::from(landing.callers));
 }
+
+#[cfg(test)]
+mod tests;

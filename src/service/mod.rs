@@ -1,62 +1,62 @@
-//! [`TemplateService`]: the path of a request for a template, in reading order.
+//! [`TemplateService`]: the path of a request for a template.
 //!
+//! Reading ([`read`]):
 //! 1. Ask the cache. A hit is the answer.
-//! 2. Only if the cache could not be asked, or could not be filled: the local copy, while its own TTL lasts.
-//! 3. A flight: one load per template at a time, shared by everyone who asks meanwhile (see [`sharing`]), and by the
-//!    other replicas if they take turns (see [`fleet`]). What a load does stands in [`load`].
+//! 2. Only if the cache did not answer, or rejects writes: the local copy, while its own TTL lasts.
+//! 3. Load the template ([`load`]): one flight per template at a time, shared by all who ask meanwhile.
 //! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
 //!
-//! What is cached can also be loaded anew before anybody has to wait for it: shortly before its TTL ends
-//! (`EARLY_REFRESH`), or shortly after (`STALE_WHILE_REVALIDATE`), behind an answer from the cache.
+//! Writing, and what other writers' changes mean here, is in [`write`]. What may be shown and stored is decided in
+//! [`crate::freshness`].
 //!
-//! With [`Protection::Off`](crate::config::Protection::Off) every caller loads for itself in step 3, and nothing else
-//! differs.
+//! With [`Protection::Off`] each caller loads for itself in step 3, and nothing else differs.
 
 mod answer;
-mod change;
-mod fleet;
 mod load;
-mod outcome;
-mod sharing;
+mod read;
+mod write;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use answer::{Answer, Refusal, Timings};
-pub use change::ChangeRefusal;
-use load::Loader;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
-use crate::cache::{Lookup, TemplateCache};
-use crate::config::Config;
-use crate::freshness::entry::{Entry, Moment};
-use crate::freshness::local::Keeping;
+pub use answer::{Answer, Refusal, Timings};
+pub use write::ChangeRefusal;
+
+use crate::cache::TemplateCache;
+use crate::config::{Config, Protection};
+use crate::freshness::{Copies, Rules};
 use crate::metrics::Metrics;
-use crate::metrics::labels::{Refresh, Source};
-use crate::singleflight::{InFlight, Landing};
-use crate::store::TemplateStore;
+use crate::singleflight::{Group, InFlight, Landing};
+use crate::store::{LoadError, TemplateStore};
 use crate::template::TemplateId;
 
 /// Answers requests for templates. Cheap to clone.
 #[derive(Clone)]
 pub struct TemplateService {
-    loader: Arc<Loader>,
-    request_timeout: Duration,
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    cache: TemplateCache,
+    copies: Copies,
+    store: TemplateStore,
+    flights: Group<TemplateId, load::Loaded, LoadError>,
+    rules: Rules,
+    protection: Protection,
     early_refresh: Option<f64>,
+    request_timeout: Duration,
+    flight_deadline: Duration,
+    /// Changes, and loads without a flight: they go on when their callers leave.
+    tasks: TaskTracker,
+    metrics: Arc<Metrics>,
 }
 
 impl TemplateService {
-    /// Puts the parts together.
+    /// Puts the parts together. `landed` is called for each flight that has landed.
     pub fn new(
-        config: &Config,
-        cache: TemplateCache,
-        store: TemplateStore,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self::watched(config, cache, store, metrics, |_| {})
-    }
-
-    /// The same, with somebody who is told of each landing. It delays those aboard.
-    pub fn watched(
         config: &Config,
         cache: TemplateCache,
         mut store: TemplateStore,
@@ -64,116 +64,50 @@ impl TemplateService {
         landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
     ) -> Self {
         let notices = store.notices();
-        let loader = Arc::new(Loader::new(config, cache, store, metrics, landed));
-        if let Some(notices) = notices {
-            tokio::spawn(change::listen(Arc::downgrade(&loader), notices));
-        }
-        Self {
-            loader,
-            request_timeout: config.request_timeout,
-            early_refresh: config.early_refresh,
-        }
-    }
-
-    /// The template with this id, or why there is no answer.
-    pub async fn details(&self, id: TemplateId) -> Result<Answer, Refusal> {
-        let Loader {
-            cache,
-            local,
-            metrics,
-            ..
-        } = &*self.loader;
-        let (began, now) = (Instant::now(), Moment::now());
-        let lookup = cache.lookup(id, now, metrics).await;
-        let asked = Asked {
-            now,
-            took: began.elapsed(),
-            answered: !matches!(lookup, Lookup::Unanswered),
+        let rules = Rules::of(config);
+        let service = Self {
+            parts: Arc::new(Parts {
+                cache,
+                copies: Copies::new(config.local_entries, rules.clone()),
+                store,
+                flights: load::flights(config, Arc::clone(&metrics), landed),
+                rules,
+                protection: config.protection,
+                early_refresh: config.early_refresh,
+                request_timeout: config.request_timeout,
+                flight_deadline: config.flight_deadline(),
+                tasks: TaskTracker::new(),
+                metrics,
+            }),
         };
-        match lookup {
-            Lookup::Hit(entry) if local.keep(id, &entry) == Keeping::Overtaken => {
-                self.loader.prevented();
-            }
-            Lookup::Hit(entry) => return Ok(self.cached(id, entry, asked, Source::Hit)),
-            Lookup::Miss if !cache.refuses_writes() => {}
-            Lookup::Miss | Lookup::Unanswered => {
-                if let Some(entry) = local.usable(id, now) {
-                    return Ok(self.cached(id, entry, asked, Source::Local));
-                }
-            }
+        if let Some(notices) = notices {
+            tokio::spawn(write::follow(Arc::downgrade(&service.parts), notices));
         }
-        let patience = self.request_timeout.saturating_sub(began.elapsed());
-        // Boxed, so that what most requests do not need takes no room in each of them.
-        match Box::pin(self.loader.load(id, now, patience)).await {
-            Ok(load) => Ok(load.into_answer(asked)),
-            Err(refusal) => {
-                let asked = Asked {
-                    now: Moment::now(),
-                    ..asked
-                };
-                let copy = local.last_known_good(id, asked.now);
-                copy.map(|entry| asked.answer(entry, Source::Stale))
-                    .ok_or(refusal)
-            }
-        }
-    }
-
-    /// A cached answer. One that is about to expire, or just has, is loaded anew behind it, so that nobody has to wait.
-    fn cached(&self, id: TemplateId, entry: Entry, asked: Asked, source: Source) -> Answer {
-        if !entry.is_fresh(asked.now) {
-            self.loader.refresh(id, &entry, Refresh::Stale);
-            return asked.answer(entry, Source::Stale);
-        }
-        let due = |beta| entry.is_due_early(asked.now, beta, 1.0 - fastrand::f64());
-        if self.early_refresh.is_some_and(due) {
-            self.loader.refresh(id, &entry, Refresh::Early);
-        }
-        asked.answer(entry, source)
+        service
     }
 
     /// Whether the database can be asked.
     pub fn database_is_up(&self) -> bool {
-        self.loader.store.is_up()
+        self.parts.store.is_up()
     }
 
     /// Whether the cache can be asked.
     pub fn cache_is_up(&self) -> bool {
-        self.loader.cache.is_up()
+        self.parts.cache.is_up()
     }
 
-    /// What is being loaded now, together.
+    /// The loads that callers share at the moment.
     pub fn flights(&self) -> Vec<InFlight<TemplateId>> {
-        self.loader.flights.flights()
+        self.parts.flights.flights()
     }
 
-    /// Lets the loads that are under way end, for at most this long.
+    /// Waits until loads and changes that are under way have ended, at most this long.
     pub async fn drain(&self, longest: Duration) {
-        self.loader.drain(longest).await;
-    }
-}
-
-/// How asking the cache went.
-#[derive(Clone, Copy)]
-struct Asked {
-    now: Moment,
-    took: Duration,
-    answered: bool,
-}
-
-impl Asked {
-    /// An answer that needed no load.
-    fn answer(self, entry: Entry, source: Source) -> Answer {
-        let timings = Timings {
-            cache: self.took,
-            ..Timings::default()
-        };
-        Answer {
-            entry,
-            now: self.now,
-            source,
-            cache_answered: self.answered,
-            stored: false,
-            timings,
-        }
+        let end = Instant::now() + longest;
+        self.parts.flights.drain(longest).await;
+        self.parts.tasks.close();
+        let left = end.saturating_duration_since(Instant::now());
+        // What is left ends with the process.
+        let _ = timeout(left, self.parts.tasks.wait()).await;
     }
 }

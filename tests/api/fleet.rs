@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use sqlx::PgConnection;
 use stampede::cache::{RedisCache, RedisOptions, TemplateCache};
 use stampede::config::Config;
-use stampede::freshness::entry::Content;
+use stampede::freshness::{Content, Rules};
 use stampede::metrics::Metrics;
 use stampede::service::TemplateService;
 use stampede::store::{StoreOptions, TemplateStore};
@@ -173,9 +173,7 @@ async fn service(settings: &HashMap<&str, &str>) -> (TemplateService, Arc<Metric
     let redis = RedisOptions::new(
         settings["REDIS_URL"],
         config.redis_timeout,
-        config.cache_ttl,
-        config.stale_while_revalidate,
-        config.longest_load(),
+        Rules::of(&config),
     );
     let redis = redis.unwrap().with_leases(config.fleet_patience());
     let cache = TemplateCache::Redis(RedisCache::connect(redis, Arc::clone(&metrics)).await);
@@ -187,7 +185,7 @@ async fn service(settings: &HashMap<&str, &str>) -> (TemplateService, Arc<Metric
         config.db_delay,
     );
     let store = TemplateStore::open(store.unwrap(), Arc::clone(&metrics)).await;
-    let service = TemplateService::new(&config, cache, store, Arc::clone(&metrics));
+    let service = TemplateService::new(&config, cache, store, Arc::clone(&metrics), |_| {});
     eventually("the backends are there", async || {
         service.cache_is_up() && service.database_is_up()
     })

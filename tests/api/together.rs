@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use stampede::cache::{Lookup, RedisCache, RedisOptions, TemplateCache, Turn};
-use stampede::freshness::entry::{Content, Entry, Moment};
+use stampede::freshness::{Content, Entry, Moment, Rules};
 use stampede::metrics::Metrics;
 use stampede::metrics::labels::{LeaseOutcome, Operation, Reason};
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
@@ -27,7 +27,12 @@ struct Asked {
 
 impl Asked {
     async fn at(url: &str, timeout: Duration) -> Self {
-        let options = RedisOptions::new(url, timeout, MINUTE, Duration::ZERO, MINUTE).unwrap();
+        let rules = Rules {
+            ttl: MINUTE,
+            longest_load: MINUTE,
+            ..Rules::default()
+        };
+        let options = RedisOptions::new(url, timeout, rules).unwrap();
         let options = options.with_leases(MINUTE);
         let errors = Arc::new(Metrics::new("test"));
         let cache = RedisCache::connect(options, Arc::clone(&errors)).await;

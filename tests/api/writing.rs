@@ -8,8 +8,8 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
 
-use stampede::cache::{Lookup, RedisCache, RedisOptions, Stored, TemplateCache};
-use stampede::freshness::entry::{Entry, Moment};
+use stampede::cache::{RedisCache, RedisOptions, TemplateCache};
+use stampede::freshness::{Entry, Moment, Rules, Stored, replaces};
 use stampede::metrics::Metrics;
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
 
@@ -570,32 +570,37 @@ fn state(version: i64) -> Entry {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Versions that text, floating point or a wrong length would order wrongly.
+const VERSIONS: [i64; 7] = [0, 1, 9, 10, 99, i64::MAX - 1, i64::MAX];
+
 #[tokio::test]
-async fn redis_itself_takes_nothing_older_than_what_it_has() {
+async fn the_script_in_redis_replaces_exactly_what_the_rule_replaces() {
     let (url, second) = (redis::shared().await.database(), Duration::from_secs(1));
-    let options = RedisOptions::new(&url, second, MINUTE, Duration::ZERO, second).unwrap();
+    let rules = Rules {
+        ttl: MINUTE,
+        longest_load: second,
+        ..Rules::default()
+    };
+    let options = RedisOptions::new(&url, second, rules.clone()).unwrap();
     let metrics = Arc::new(Metrics::new("test"));
     let cache = TemplateCache::Redis(RedisCache::connect(options, Arc::clone(&metrics)).await);
-    let id = TemplateId::new(1).unwrap();
-    let changed = |version| Entry::changed(version, Moment::now(), MINUTE);
-    for (entry, expected) in [
-        (state(9), Stored::Yes),
-        (state(10), Stored::Yes),
-        (state(9), Stored::Overtaken),
-        (state(10), Stored::Yes),
-        (changed(10), Stored::Overtaken),
-        (changed(11), Stored::Yes),
-        (state(10), Stored::Overtaken),
-        (state(11), Stored::Yes),
-        (state(i64::MAX), Stored::Yes),
-        (state(i64::MAX - 1), Stored::Overtaken),
-    ] {
-        assert_eq!(cache.store(id, &entry).await, expected, "{entry:?}");
+    let entries = || {
+        VERSIONS
+            .into_iter()
+            .flat_map(|version| [state(version), rules.tombstone(version)])
+    };
+    for held in entries() {
+        for new in entries() {
+            let id = TemplateId::new(1).unwrap();
+            cache.forget(id).await;
+            assert_eq!(cache.store(id, &held).await, Stored::Yes);
+            let expected = match replaces(&held, &new) {
+                true => Stored::Yes,
+                false => Stored::Superseded,
+            };
+            assert_eq!(cache.store(id, &new).await, expected, "{held:?}, {new:?}");
+        }
     }
-    assert!(matches!(
-        cache.lookup(id, Moment::now(), &metrics).await,
-        Lookup::Hit(entry) if entry.version == i64::MAX
-    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

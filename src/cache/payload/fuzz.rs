@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{HEAD, decode, encode};
-use crate::freshness::entry::{Content, Entry, Moment};
+use crate::freshness::{Content, Entry, Moment};
 use crate::template::TemplateId;
 
 fn ids() -> impl Strategy<Value = TemplateId> {
@@ -17,7 +17,7 @@ fn entries() -> impl Strategy<Value = Entry> {
     let content = prop_oneof![
         3 => json.prop_map(Content::Template),
         1 => Just(Content::Absent),
-        1 => Just(Content::Changed),
+        1 => Just(Content::Tombstone),
     ];
     let version = prop_oneof![-1..3_i64, any::<i64>()];
     let numbers = (version, any::<u64>(), any::<u64>(), any::<u64>());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::{Lookup, TemplateCache};
-use crate::freshness::entry::{Content, Entry, Moment};
+use crate::freshness::{Content, Entry, Moment};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Source;
 use crate::store::{Hope, LoadError, TemplateStore};

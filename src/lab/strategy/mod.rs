@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 pub(super) use load_or_store::LoadOrStore;
 pub(super) use mutex::MutexPerKey;
 
-use crate::freshness::entry::Content;
+use crate::freshness::Content;
 use crate::metrics::labels::Source;
 use crate::service::{Refusal, TemplateService};
 use crate::store::LoadError;
@@ -190,7 +190,7 @@ impl Contender {
         };
         Ok(match content {
             Content::Template(_) => source,
-            Content::Absent | Content::Changed => Source::NotFound,
+            Content::Absent | Content::Tombstone => Source::NotFound,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::cache::{Lookup, TemplateCache};
-use crate::freshness::entry::{Content, Entry, Moment};
+use crate::freshness::{Content, Entry, Moment};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Source;
 use crate::store::{Hope, LoadError, TemplateStore};

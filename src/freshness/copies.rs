@@ -1,0 +1,274 @@
+//! [`Copies`]: what this process knows of templates, bounded by number and bytes. The local copy of a replica is one, and
+//! so is the embedded cache.
+//!
+//! An id that is not known to be a template has a space of its own, so that a flood of ids that do not exist evicts no
+//! template. Nothing expires here: the rules look at an entry's times when it is read.
+
+use parking_lot::{Mutex, MutexGuard};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::entry::{Content, Entry, Moment};
+use super::rules::{IgnoreBefore, MayStore, Rules, Shows, Stored};
+use crate::template::TemplateId;
+
+/// Entries by template, and which versions are known to exist.
+#[derive(Debug)]
+pub struct Copies {
+    rules: Rules,
+    ignored: IgnoreBefore,
+    /// None if there is room for no entry at all.
+    map: Option<Map>,
+}
+
+/// Whether a tombstone said anything new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// This version was not known.
+    News,
+    /// This version or a later one was known.
+    Known,
+}
+
+/// When a load began, as far as gaps are concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadBegan {
+    ignored_before: Moment,
+}
+
+impl Copies {
+    /// Room for this many templates, and for as many ids that are not known to be templates.
+    pub fn new(entries: usize, rules: Rules) -> Self {
+        Self {
+            rules,
+            ignored: IgnoreBefore::default(),
+            map: (entries > 0).then(|| Map::new(entries)),
+        }
+    }
+
+    /// The entry that may answer from here, if any (rules 1 to 4).
+    pub fn answer(&self, id: TemplateId, now: Moment) -> Option<Entry> {
+        let entry = self.known(id).and_then(Known::into_current)?;
+        let answers = self.rules.shows(&entry, now) != Shows::Nothing;
+        (answers && self.ignored.admits(&entry)).then_some(entry)
+    }
+
+    /// The entry that may answer when nothing else can (rule 6).
+    pub fn last_known_good(&self, id: TemplateId, now: Moment) -> Option<Entry> {
+        let entry = self.known(id)?.entry;
+        self.rules.is_last_known_good(&entry, now).then_some(entry)
+    }
+
+    /// What a load has brought at this moment or later: its caller was on the way from the cache meanwhile.
+    pub fn learnt_since(&self, id: TemplateId, moment: Moment) -> Option<Entry> {
+        let entry = self.known(id).and_then(Known::into_current)?;
+        let is_answer = entry.content != Content::Tombstone;
+        (is_answer && entry.stored_at >= moment).then_some(entry)
+    }
+
+    /// The highest version of a template that is known to exist.
+    pub fn known_version(&self, id: TemplateId) -> Option<i64> {
+        self.known(id).map(|known| known.version)
+    }
+
+    /// The version that a change has led to if it was made, which is not known (rule 13).
+    pub fn suspected_version(&self, id: TemplateId) -> Option<i64> {
+        self.known_version(id).map(|known| known.saturating_add(1))
+    }
+
+    /// Whether this template existed when this process last heard of it. With no room for copies, it may.
+    pub fn may_exist(&self, id: TemplateId) -> bool {
+        let existed = |known: Known| matches!(known.entry.content, Content::Template(_));
+        self.map.is_none() || self.known(id).is_some_and(existed)
+    }
+
+    /// Stores an entry unless it is superseded (rules 8 and 11).
+    pub fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
+        let Some(map) = &self.map else {
+            return Stored::No;
+        };
+        // A hit mostly brings what is here already: this look takes no lock that another hit waits for.
+        let is_here = |known: Known| known.is_current() && known.entry.is_same_answer(entry);
+        if map.get(id).is_some_and(is_here) {
+            return Stored::Yes;
+        }
+        map.update(id, |known| {
+            let Some(known) = known else {
+                return (Stored::Yes, Some(self.known_by(entry)));
+            };
+            let is_refused =
+                entry.version < known.version && entry.stored_at < known.refuse_older_until;
+            if is_refused {
+                return (Stored::Superseded, None);
+            }
+            let is_later = known.entry.version != entry.version
+                || known.entry.content == Content::Tombstone
+                || known.entry.stored_at < entry.stored_at;
+            (Stored::Yes, is_later.then(|| self.known_by(entry)))
+        })
+    }
+
+    /// Takes note of a change to the version of this tombstone (rule 9). The entry stays, as the last-known-good.
+    pub fn note(&self, id: TemplateId, tombstone: &Entry) -> Noted {
+        let Some(map) = &self.map else {
+            return Noted::News;
+        };
+        map.update(id, |known| {
+            if known
+                .as_ref()
+                .is_some_and(|known| known.version >= tombstone.version)
+            {
+                return (Noted::Known, None);
+            }
+            let entry = known.map_or_else(|| tombstone.clone(), |known| known.entry);
+            let known = Known {
+                entry,
+                version: tombstone.version,
+                refuse_older_until: tombstone.expires_at,
+            };
+            (Noted::News, Some(known))
+        })
+    }
+
+    /// Removes a template, and what is known of its versions.
+    pub fn remove(&self, id: TemplateId) {
+        if let Some(map) = &self.map {
+            map.remove(id);
+        }
+    }
+
+    /// Ignores what was stored before this moment (rule 4). It may still be the last-known-good.
+    pub fn ignore_before(&self, now: Moment) {
+        self.ignored.raise(now);
+    }
+
+    /// To be called before the query of a load is sent.
+    pub fn begin_load(&self) -> LoadBegan {
+        LoadBegan {
+            ignored_before: self.ignored.moment(),
+        }
+    }
+
+    /// Whether what a load brought may be stored (rule 10). `is_current`: its flight was not forgotten.
+    pub fn judge_load(&self, began: LoadBegan, is_current: bool) -> MayStore {
+        if is_current && self.ignored.moment() == began.ignored_before {
+            MayStore::Yes
+        } else {
+            MayStore::TombstoneOnly
+        }
+    }
+
+    fn known(&self, id: TemplateId) -> Option<Known> {
+        self.map.as_ref()?.get(id)
+    }
+
+    fn known_by(&self, entry: &Entry) -> Known {
+        Known {
+            entry: entry.clone(),
+            version: entry.version,
+            refuse_older_until: entry.stored_at.after(self.rules.refuse_older_for()),
+        }
+    }
+}
+
+/// What is known of one template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    /// The latest answer that was seen, or a tombstone if none was.
+    entry: Entry,
+    /// The highest version that is known to exist.
+    version: i64,
+    /// Until when a lower version is refused.
+    refuse_older_until: Moment,
+}
+
+impl Known {
+    /// Whether the entry is not superseded (rule 3).
+    fn is_current(&self) -> bool {
+        self.entry.version >= self.version
+    }
+
+    fn into_current(self) -> Option<Entry> {
+        self.is_current().then_some(self.entry)
+    }
+}
+
+/// A bounded map from templates to what is known of them.
+#[derive(Debug)]
+struct Map {
+    templates: Cache<TemplateId, Known, ByBytes>,
+    others: Cache<TemplateId, Known>,
+    /// Held while an entry is compared and replaced. An id always has the same one.
+    updates: [Mutex<()>; 16],
+}
+
+impl Map {
+    fn new(entries: usize) -> Self {
+        Self {
+            templates: Cache::with_weighter(entries, entries as u64 * TYPICAL_BYTES, ByBytes),
+            others: Cache::new(entries),
+            updates: Default::default(),
+        }
+    }
+
+    fn get(&self, id: TemplateId) -> Option<Known> {
+        self.templates.get(&id).or_else(|| self.others.get(&id))
+    }
+
+    /// Decides with what is known, and stores what `decide` returns beside its decision, in one step.
+    fn update<T>(
+        &self,
+        id: TemplateId,
+        decide: impl FnOnce(Option<Known>) -> (T, Option<Known>),
+    ) -> T {
+        let _updating = self.lock(id);
+        let (decision, known) = decide(self.get(id));
+        if let Some(known) = known {
+            self.insert(id, known);
+        }
+        decision
+    }
+
+    fn remove(&self, id: TemplateId) {
+        let _updating = self.lock(id);
+        self.templates.remove(&id);
+        self.others.remove(&id);
+    }
+
+    fn insert(&self, id: TemplateId, known: Known) {
+        match known.entry.content {
+            Content::Template(_) => {
+                self.templates.insert(id, known);
+                self.others.remove(&id);
+            }
+            Content::Absent | Content::Tombstone => {
+                self.others.insert(id, known);
+                self.templates.remove(&id);
+            }
+        }
+    }
+
+    fn lock(&self, id: TemplateId) -> MutexGuard<'_, ()> {
+        self.updates[id.number().unsigned_abs() as usize % self.updates.len()].lock()
+    }
+}
+
+/// Weighs a template by its bytes, and by no less than [`TYPICAL_BYTES`]: a capacity of N times that bounds both the
+/// number of templates (N) and their bytes.
+#[derive(Clone, Debug)]
+struct ByBytes;
+
+/// More than a template's answer and its bookkeeping take together.
+const TYPICAL_BYTES: u64 = 1024;
+
+impl Weighter<TemplateId, Known> for ByBytes {
+    fn weight(&self, _: &TemplateId, known: &Known) -> u64 {
+        match &known.entry.content {
+            Content::Template(json) => TYPICAL_BYTES.max(json.len() as u64),
+            Content::Absent | Content::Tombstone => TYPICAL_BYTES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
