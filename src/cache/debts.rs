@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::freshness::Rules;
+    use crate::freshness::{Moment, Rules};
     use crate::template::State;
 
     fn id(number: i64) -> TemplateId {
@@ -103,11 +103,11 @@ mod tests {
 
     fn state(version: i64) -> Rank {
         let absent = State::Absent { version };
-        Rank::of(&Rules::default().entry(absent, Duration::ZERO))
+        Rank::of(&Rules::default().entry(absent, Moment(0), Duration::ZERO))
     }
 
     fn tombstone(version: i64) -> Rank {
-        Rank::of(&Rules::default().tombstone(version))
+        Rank::of(&Rules::default().tombstone(version, Moment(0)))
     }
 
     #[test]

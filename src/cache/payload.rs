@@ -135,7 +135,7 @@ mod tests {
     fn what_was_encoded_is_decoded() {
         let ttl = Duration::from_secs(5);
         let absent = Entry::new(State::Absent { version: 4 }, Moment(1), ttl, ttl);
-        for entry in [entry(), absent, Rules::default().tombstone(9)] {
+        for entry in [entry(), absent, Rules::default().tombstone(9, Moment(1))] {
             assert_eq!(decode(id(7), encode(id(7), &entry).into()), Some(entry));
         }
     }

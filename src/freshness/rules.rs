@@ -69,18 +69,18 @@ impl Rules {
     }
 
     /// The entry for what the database has just said after taking this long (rule 1).
-    pub fn entry(&self, state: State, took: Duration) -> Entry {
+    pub fn entry(&self, state: State, now: Moment, took: Duration) -> Entry {
         let ttl = match state {
             State::Present(_) => self.ttl,
             State::Absent { .. } => self.negative_ttl,
         };
         let ttl = ttl.mul_f64(1.0 - self.ttl_jitter * fastrand::f64());
-        Entry::new(state, Moment::now(), ttl.saturating_sub(took), took)
+        Entry::new(state, now, ttl.saturating_sub(took), took)
     }
 
     /// A tombstone for a change that has just become known (rule 9).
-    pub fn tombstone(&self, version: i64) -> Entry {
-        Entry::tombstone(version, Moment::now(), self.longest_load)
+    pub fn tombstone(&self, version: i64, now: Moment) -> Entry {
+        Entry::tombstone(version, now, self.longest_load)
     }
 
     /// Whether an entry may answer (rules 1 and 2).

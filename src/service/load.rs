@@ -182,7 +182,7 @@ impl TemplateService {
         let (began, load) = (Instant::now(), parts.copies.begin_load());
         let state = parts.store.load(id, hope).await?;
         let took = began.elapsed();
-        let entry = parts.rules.entry(state, took);
+        let entry = parts.rules.entry(state, Moment::now(), took);
         let is_stored = match parts.copies.judge_load(load, is_current()) {
             MayStore::Yes => self.fill(id, &entry).await,
             MayStore::TombstoneOnly => {
@@ -213,7 +213,7 @@ impl TemplateService {
 
     /// The result must not be stored but will be shown: its version is remembered, so that nothing older follows it.
     async fn remember_version(&self, id: TemplateId, version: i64) {
-        let tombstone = self.parts.rules.tombstone(version);
+        let tombstone = self.parts.rules.tombstone(version, Moment::now());
         if self.parts.copies.note(id, &tombstone) == Noted::News {
             self.parts.cache.announce(id, &tombstone).await;
         }

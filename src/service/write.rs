@@ -37,7 +37,10 @@ impl TemplateService {
     async fn make_change(&self, id: TemplateId, change: &Change) -> Result<State, ChangeRefusal> {
         match self.parts.store.change(id, change).await {
             Ok(Some(state)) => {
-                let entry = self.parts.rules.entry(state.clone(), Duration::ZERO);
+                let entry = self
+                    .parts
+                    .rules
+                    .entry(state.clone(), Moment::now(), Duration::ZERO);
                 self.announce(id, &entry, Origin::Local).await;
                 Ok(state)
             }
@@ -79,7 +82,7 @@ impl TemplateService {
         parts.flights.forget(&id);
         match parts.copies.suspected_version(id) {
             Some(version) => {
-                let tombstone = parts.rules.tombstone(version);
+                let tombstone = parts.rules.tombstone(version, Moment::now());
                 parts.copies.note(id, &tombstone);
                 parts.cache.announce(id, &tombstone).await;
             }
@@ -91,7 +94,7 @@ impl TemplateService {
         let parts = &*self.parts;
         match notice {
             Notice::Changed { id, version } => {
-                let tombstone = parts.rules.tombstone(version);
+                let tombstone = parts.rules.tombstone(version, Moment::now());
                 // A notice of a version that is known, such as one of our own writes, is ignored.
                 if parts.copies.note(id, &tombstone) == Noted::News {
                     self.announce(id, &tombstone, Origin::Notified).await;

@@ -587,7 +587,7 @@ async fn the_script_in_redis_replaces_exactly_what_the_rule_replaces() {
     let entries = || {
         VERSIONS
             .into_iter()
-            .flat_map(|version| [state(version), rules.tombstone(version)])
+            .flat_map(|version| [state(version), rules.tombstone(version, Moment::now())])
     };
     for held in entries() {
         for new in entries() {

@@ -71,7 +71,7 @@ async fn a_flight_that_began_before_a_higher_version_was_known_is_not_enough() {
         .unwrap();
     parts
         .copies
-        .store(id(), &parts.rules.entry(new, Duration::ZERO));
+        .store(id(), &parts.rules.entry(new, Moment::now(), Duration::ZERO));
     let joining = service.load(id(), asked(Moment(u64::MAX)), LIMIT);
     let (answer, ()) = tokio::join!(joining, async { landing.notify_one() });
     assert_eq!(answer.unwrap().entry.version, 2);
