@@ -1,22 +1,21 @@
-//! [`MemoryCache`]: what stands in for Redis when there is none, with the same TTLs.
+//! [`MemoryCache`]: stands in for Redis when there is none, with the same rules.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Lookup;
-use super::wire::Wire;
+use super::gate::FaultGate;
 use crate::fault::Switch;
 use crate::freshness::{Content, Copies, Entry, Moment, Rules, Stored};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Operation;
 use crate::template::TemplateId;
 
-/// Answers inside this process.
+/// Entries in this process.
 pub struct MemoryCache {
     copies: Copies,
     /// None where nothing can fail.
-    wire: Option<Wire>,
+    gate: Option<FaultGate>,
 }
 
 /// About as many templates as the Redis of the container file holds in its 64 MB.
@@ -27,22 +26,24 @@ impl MemoryCache {
     pub fn new(rules: Rules) -> Self {
         Self {
             copies: Copies::new(ENTRIES, rules),
-            wire: None,
+            gate: None,
         }
     }
 
-    /// The same behind a way to it that can fail; a call takes no longer than `timeout`.
+    /// The same behind a gate that can make it fail. A call takes no longer than `timeout`.
     pub fn behind(self, faults: Switch, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        let wire = faults.exists().then(|| Wire::new(faults, timeout, metrics));
-        Self { wire, ..self }
+        let gate = faults
+            .exists()
+            .then(|| FaultGate::new(faults, timeout, metrics));
+        Self { gate, ..self }
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.wire.as_ref().is_none_or(Wire::is_up)
+        self.gate.as_ref().is_none_or(FaultGate::is_up)
     }
 
     pub(super) async fn lookup(&self, id: TemplateId, now: Moment) -> Lookup {
-        match self.pass(Operation::Get).await {
+        match self.passes(Operation::Get).await {
             true => self
                 .copies
                 .answer(id, now)
@@ -52,13 +53,13 @@ impl MemoryCache {
     }
 
     pub(super) async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
-        match self.pass(Operation::Set).await {
+        match self.passes(Operation::Set).await {
             true => self.copies.store(id, entry),
             false => Stored::No,
         }
     }
 
-    /// Stores what must not be missed. This process itself is told, so that it gets through in any case.
+    /// Stores what must not be missed: it does not pass the gate.
     pub(super) fn announce(&self, id: TemplateId, entry: &Entry) {
         match entry.content {
             Content::Template(_) | Content::Absent => {
@@ -70,27 +71,18 @@ impl MemoryCache {
         }
     }
 
-    pub(super) fn ignore_before(&self, now: Moment) {
-        self.copies.ignore_before(now);
-    }
-
     pub(super) fn forget(&self, id: TemplateId) {
         self.copies.remove(id);
     }
 
-    /// Whether the way to it lets a call through.
-    async fn pass(&self, operation: Operation) -> bool {
-        match &self.wire {
-            None => true,
-            Some(wire) => wire.lets_through(operation).await,
-        }
+    pub(super) fn ignore_before(&self, now: Moment) {
+        self.copies.ignore_before(now);
     }
-}
 
-impl fmt::Debug for MemoryCache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryCache")
-            .field("up", &self.is_up())
-            .finish_non_exhaustive()
+    async fn passes(&self, operation: Operation) -> bool {
+        match &self.gate {
+            None => true,
+            Some(gate) => gate.lets_through(operation).await,
+        }
     }
 }

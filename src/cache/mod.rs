@@ -1,29 +1,14 @@
-//! [`TemplateCache`]: answers by template, for the time that their TTL lasts.
+//! [`TemplateCache`]: entries by template, in Redis or in this process.
 //!
-//! Two of them: Redis, and one inside the process that keeps the same promises. What an answer is stands in
-//! [`entry`], how it is written in Redis in [`payload`], how lookups ask Redis together in [`reads`]. Nothing here knows of the database or of HTTP.
+//! What an entry may do is decided in [`crate::freshness`]. Nothing here knows of the database or of HTTP.
 
-mod call;
-mod deadlines;
-mod debts;
-mod fence;
-mod keeper;
-mod lease;
-mod line;
+mod breaker;
+mod gate;
 mod memory;
-mod payload;
-mod payment;
-mod reads;
 mod redis;
-mod server;
-mod silence;
-mod slot;
-mod turns;
-mod wire;
 
-pub use lease::{Lease, Turn};
+pub use self::redis::{Lease, RedisCache, RedisOptions, WhoLoads};
 pub use memory::MemoryCache;
-pub use redis::{RedisCache, RedisOptions};
 
 use crate::freshness::{Entry, Moment, Stored};
 use crate::metrics::Metrics;
@@ -32,26 +17,24 @@ use crate::template::TemplateId;
 /// What the cache says of a template.
 #[derive(Clone, Debug)]
 pub enum Lookup {
-    /// It has it, and its TTL is not over.
+    /// It has an entry that may answer.
     Hit(Entry),
-    /// It has nothing that could be used.
+    /// It has none.
     Miss,
     /// It could not be asked, or did not answer in time.
     Unanswered,
 }
 
-/// Answers by template.
-#[derive(Debug)]
+/// Entries by template.
 pub enum TemplateCache {
-    /// Shared by every replica.
+    /// Shared by all replicas.
     Redis(RedisCache),
     /// Inside this process.
     Memory(MemoryCache),
 }
 
 impl TemplateCache {
-    /// Asks for a template, and counts what came of it. Never fails: a cache that cannot be asked is no error to
-    /// the one who asks.
+    /// Looks up a template, and counts the answer. A cache that cannot be asked is no error for the caller.
     pub async fn lookup(&self, id: TemplateId, now: Moment, metrics: &Metrics) -> Lookup {
         let lookup = match self {
             Self::Redis(cache) => cache.lookup(id, now).await,
@@ -65,16 +48,16 @@ impl TemplateCache {
         lookup
     }
 
-    /// Waits until it is this process's turn to load a template for all replicas, or until another one has stored
-    /// something that is fresh and that `accept` takes. Without other replicas, or without agreement, it is its turn at once.
-    pub async fn turn(&self, id: TemplateId, accept: impl Fn(&Entry) -> bool) -> Turn<Entry> {
+    /// Waits until this replica may load a template for all, or until another one has stored a fresh entry that `accept`
+    /// takes. Without other replicas, or without agreement, this one loads at once.
+    pub async fn who_loads(&self, id: TemplateId, accept: impl Fn(&Entry) -> bool) -> WhoLoads {
         match self {
-            Self::Redis(cache) => cache.turn(id, accept).await,
-            Self::Memory(_) => Turn::Ours(None),
+            Self::Redis(cache) => cache.who_loads(id, accept).await,
+            Self::Memory(_) => WhoLoads::ThisReplica(None),
         }
     }
 
-    /// Stores an entry until its TTL ends, unless something newer is there.
+    /// Stores an entry unless it is superseded.
     pub async fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
         match self {
             Self::Redis(cache) => cache.store(id, entry).await,
@@ -82,8 +65,7 @@ impl TemplateCache {
         }
     }
 
-    /// Stores what a change has made of a template. If the cache cannot be told now, it is told before it is asked
-    /// again.
+    /// Stores what a change has made of a template. If the cache cannot be told now, it is told before it is asked again.
     pub async fn announce(&self, id: TemplateId, entry: &Entry) {
         match self {
             Self::Redis(cache) => cache.announce(id, entry).await,
@@ -91,7 +73,7 @@ impl TemplateCache {
         }
     }
 
-    /// Forgets a template that may have changed, nobody can say to what.
+    /// Removes a template that may have changed, it is not known to what.
     pub async fn forget(&self, id: TemplateId) {
         match self {
             Self::Redis(cache) => cache.forget(id).await,
@@ -107,7 +89,7 @@ impl TemplateCache {
         }
     }
 
-    /// This process may have missed notices: what only it keeps is ignored. Other replicas may have told Redis.
+    /// This process may have missed notices: what only it keeps is ignored. Redis was told by other replicas.
     pub fn missed_notices(&self, now: Moment) {
         match self {
             Self::Redis(_) => {}
@@ -115,10 +97,10 @@ impl TemplateCache {
         }
     }
 
-    /// Whether a miss is no news, because nothing can be stored at the moment.
-    pub fn refuses_writes(&self) -> bool {
+    /// Whether the cache rejects writes. Then a miss proves nothing.
+    pub fn rejects_writes(&self) -> bool {
         match self {
-            Self::Redis(cache) => cache.refuses_writes(),
+            Self::Redis(cache) => cache.rejects_writes(),
             Self::Memory(_) => false,
         }
     }

@@ -11,7 +11,7 @@ use tracing::error;
 
 use super::read::Asked;
 use super::{Answer, Refusal, TemplateService, Timings};
-use crate::cache::Turn;
+use crate::cache::WhoLoads;
 use crate::config::{Config, Protection};
 use crate::freshness::{Entry, MayStore, Moment, Noted, Stored, is_enough};
 use crate::metrics::labels::{FlightOutcome, Refresh, ShedReason, Source};
@@ -160,10 +160,10 @@ impl TemplateService {
             cached.is_none_or(|cached| !entry.is_same_answer(cached))
                 && self.parts.copies.store(id, entry) != Stored::Superseded
         };
-        match self.parts.cache.turn(id, store_if_news).await {
-            Turn::Theirs(entry) => Ok(Loaded::by(Origin::OtherReplica(began.elapsed()), entry)),
+        match self.parts.cache.who_loads(id, store_if_news).await {
+            WhoLoads::Loaded(entry) => Ok(Loaded::by(Origin::OtherReplica(began.elapsed()), entry)),
             // The lease is held until the caches are filled.
-            Turn::Ours(_lease) => self.query(id, is_current).await,
+            WhoLoads::ThisReplica(_lease) => self.query(id, is_current).await,
         }
     }
 

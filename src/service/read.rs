@@ -39,7 +39,7 @@ impl TemplateService {
             }
             Lookup::Hit(entry) => return Ok(self.cached(id, entry, asked, Source::Hit)),
             // While Redis rejects writes, a miss proves nothing.
-            Lookup::Miss if !cache.refuses_writes() => {}
+            Lookup::Miss if !cache.rejects_writes() => {}
             Lookup::Miss | Lookup::Unanswered => {
                 if let Some(entry) = copies.answer(id, now) {
                     return Ok(self.cached(id, entry, asked, Source::Local));

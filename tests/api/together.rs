@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use stampede::cache::{Lookup, RedisCache, RedisOptions, TemplateCache, Turn};
+use stampede::cache::{Lookup, RedisCache, RedisOptions, TemplateCache, WhoLoads};
 use stampede::freshness::{Content, Entry, Moment, Rules};
 use stampede::metrics::Metrics;
 use stampede::metrics::labels::{LeaseOutcome, Operation, Reason};
@@ -221,8 +221,8 @@ async fn something_of_another_type_keeps_nobody_from_the_lease() {
         .unwrap();
     let turn = asked
         .cache
-        .turn(TemplateId::new(1).unwrap(), |_| true)
+        .who_loads(TemplateId::new(1).unwrap(), |_| true)
         .await;
-    assert!(matches!(turn, Turn::Ours(Some(_))));
+    assert!(matches!(turn, WhoLoads::ThisReplica(Some(_))));
     assert_eq!(asked.errors.leases.of(LeaseOutcome::Won).get(), 1);
 }
