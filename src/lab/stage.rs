@@ -61,7 +61,7 @@ impl Stage {
         }
         // Whoever performs later would otherwise find the machine warmer, and nobody's dials are what is measured.
         if !strategy.is_protected() {
-            store.dial_ahead().await;
+            store.connect_ahead().await;
         }
         let demand = store.demand();
         let mut sight = None;

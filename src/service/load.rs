@@ -17,7 +17,7 @@ use crate::freshness::{Entry, MayStore, Moment, Noted, Stored, is_enough};
 use crate::metrics::labels::{FlightOutcome, Refresh, ShedReason, Source};
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::singleflight::{Call as _, Group, Landing, Outcome, Part, Role};
-use crate::store::{Hope, LoadError};
+use crate::store::{LoadError, Priority};
 use crate::template::TemplateId;
 
 /// What a load brought. The callers of a flight share it.
@@ -174,13 +174,13 @@ impl TemplateService {
         is_current: impl Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
         let parts = &*self.parts;
-        let hope = if parts.copies.may_exist(id) {
-            Hope::Known
+        let priority = if parts.copies.may_exist(id) {
+            Priority::KnownId
         } else {
-            Hope::Speculative
+            Priority::UnknownId
         };
         let (began, load) = (Instant::now(), parts.copies.begin_load());
-        let state = parts.store.load(id, hope).await?;
+        let state = parts.store.load(id, priority).await?;
         let took = began.elapsed();
         let entry = parts.rules.entry(state, Moment::now(), took);
         let is_stored = match parts.copies.judge_load(load, is_current()) {

@@ -1,4 +1,4 @@
-//! [`Demand`]: how much was asked of one store. `/metrics` adds up all stores of the process; the lab looks at one.
+//! [`Demand`]: how much was asked of one store. `/metrics` adds up all stores of the process, and the lab shows one.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -12,20 +12,20 @@ pub struct Demand {
 }
 
 /// One load, for as long as it lives.
-pub(super) struct Asking<'a>(&'a Demand);
+pub(super) struct Load<'a>(&'a Demand);
 
 impl Demand {
-    /// Loads that wait for a slot or for an answer.
+    /// Loads that wait for a permit or for an answer.
     pub fn now(&self) -> usize {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The most that there ever were of those at once.
+    /// The most of those at any one time.
     pub fn most(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
 
-    /// Loads that were begun.
+    /// Loads that have begun.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
@@ -35,11 +35,11 @@ impl Demand {
         self.sent.load(Ordering::Relaxed)
     }
 
-    pub(super) fn ask(&self) -> Asking<'_> {
+    pub(super) fn begin(&self) -> Load<'_> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let before = self.now.fetch_add(1, Ordering::Relaxed);
         self.most.fetch_max(before + 1, Ordering::Relaxed);
-        Asking(self)
+        Load(self)
     }
 
     pub(super) fn send(&self) {
@@ -47,7 +47,7 @@ impl Demand {
     }
 }
 
-impl Drop for Asking<'_> {
+impl Drop for Load<'_> {
     fn drop(&mut self) {
         self.0.now.fetch_sub(1, Ordering::Relaxed);
     }
@@ -60,9 +60,9 @@ mod tests {
     #[test]
     fn the_most_at_once_is_remembered() {
         let demand = Demand::default();
-        let two = (demand.ask(), demand.ask());
+        let two = (demand.begin(), demand.begin());
         drop(two);
-        drop(demand.ask());
+        drop(demand.begin());
         assert_eq!((demand.now(), demand.most(), demand.asked()), (0, 2, 3));
     }
 }

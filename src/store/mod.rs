@@ -1,17 +1,16 @@
-//! [`TemplateStore`]: templates in a database, never more queries at once than there are slots.
+//! [`TemplateStore`]: templates in a database, with a hard limit of queries in flight.
 //!
-//! How it is asked stands in [`query`]; which database it is in [`connection`]; how many connections there are and who may
-//! use one in [`slots`]; whether it can be asked at all, and how that is found out, in [`keeper`]; what it says of changes
-//! in [`listener`]. Nothing here knows of caches.
+//! [`queries`] runs a query or a change; [`pool`] limits them and keeps connections; [`health`] finds out whether the
+//! database can be asked; [`engine`] knows which database it is. Nothing here knows of caches.
 
-mod change;
-mod connection;
+mod changes;
 mod demand;
-mod keeper;
-mod listener;
+mod engine;
+mod health;
+mod migrations;
+mod pool;
 mod postgres;
-mod query;
-mod slots;
+mod queries;
 mod sqlite;
 
 use std::fmt;
@@ -25,17 +24,17 @@ use tokio::task::AbortHandle;
 use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::template::{State, TemplateId};
-pub use change::{Change, Condition, Notice};
-use connection::{Connection, Engine};
+pub use changes::{Change, Condition, Notice};
 pub use demand::Demand;
-pub use slots::Hope;
-use slots::Slots;
+use engine::{Connection, Engine};
+use pool::Pool;
+pub use pool::Priority;
 
-/// Which database, and how much it may be asked.
+/// Which database, and its limits.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     engine: Engine,
-    slots: usize,
+    max_connections: usize,
     queue_timeout: Duration,
     timeout: Duration,
     delay: Duration,
@@ -43,17 +42,17 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// Checks the address; without one, the database is embedded. The error is safe to show.
+    /// Checks the address. Without one, the database is embedded. The error never shows the address.
     pub fn new(
         url: Option<&str>,
-        slots: usize,
+        max_connections: usize,
         queue_timeout: Duration,
         timeout: Duration,
         delay: Duration,
     ) -> Result<Self, &'static str> {
         Ok(Self {
             engine: Engine::new(url, timeout)?,
-            slots,
+            max_connections,
             queue_timeout,
             timeout,
             delay,
@@ -61,9 +60,9 @@ impl StoreOptions {
         })
     }
 
-    /// As a gauge counts.
-    fn slot_count(&self) -> i64 {
-        i64::try_from(self.slots).unwrap_or(i64::MAX)
+    /// The most queries in flight, as a gauge counts.
+    fn slots(&self) -> i64 {
+        i64::try_from(self.max_connections).unwrap_or(i64::MAX)
     }
 
     /// The same database with the limits of these others.
@@ -92,8 +91,8 @@ impl StoreOptions {
 /// Why a template could not be loaded. Callers that wait for the same load share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LoadError {
-    /// Every slot stayed taken for as long as a load may wait for one.
-    #[error("no database slot in time")]
+    /// No permit was free in time.
+    #[error("no permit for a query in time")]
     Busy,
     /// The database cannot be reached.
     #[error("the database cannot be reached")]
@@ -120,51 +119,50 @@ pub enum ChangeError {
 /// Templates in a database.
 pub struct TemplateStore {
     shared: Arc<Shared>,
-    keeper: AbortHandle,
+    reconnecting: AbortHandle,
     listener: Option<AbortHandle>,
     notices: Option<mpsc::Receiver<Notice>>,
 }
 
 struct Shared {
     options: StoreOptions,
-    slots: Slots,
-    dialling: tokio::sync::Mutex<()>,
-    health: keeper::Health,
+    pool: Pool,
+    /// Held by the query that opens a connection.
+    connecting: tokio::sync::Mutex<()>,
+    health: health::Health,
     demand: Arc<Demand>,
     metrics: Arc<Metrics>,
 }
 
 impl TemplateStore {
-    /// Begins to connect and to migrate, and waits for the first attempt, but not for long: the database may be
-    /// away, and then loads fail until it is there.
+    /// Begins to connect and to migrate, and waits a short time for the first attempt. While the database is away, loads
+    /// fail.
     pub async fn open(options: StoreOptions, metrics: Arc<Metrics>) -> Self {
-        metrics.db_slots.add(options.slot_count());
+        metrics.db_slots.add(options.slots());
         let shared = Arc::new(Shared {
-            slots: Slots::new(options.slots),
-            health: keeper::Health::default(),
+            pool: Pool::new(options.max_connections),
+            health: health::Health::default(),
             demand: Arc::default(),
-            dialling: tokio::sync::Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
             metrics,
             options,
         });
-        let (keeper, (listener, notices)) = tokio::join!(
-            keeper::start(&shared),
-            listener::start(&shared.options.engine)
-        );
+        let (reconnecting, (listener, notices)) =
+            tokio::join!(health::start(&shared), shared.options.engine.listen());
         Self {
             shared,
-            keeper,
+            reconnecting,
             listener,
             notices,
         }
     }
 
-    /// Asks the database for a template: waits for a slot, then for the query, both bounded.
-    pub async fn load(&self, id: TemplateId, hope: Hope) -> Result<State, LoadError> {
-        self.shared.load(id, hope).await
+    /// Asks the database for a template: waits for a permit, then for the query, both bounded.
+    pub async fn load(&self, id: TemplateId, priority: Priority) -> Result<State, LoadError> {
+        self.shared.load(id, priority).await
     }
 
-    /// Makes a change and says what there is afterwards; none if there was nothing that it could be made to.
+    /// Makes a change and returns the state after it; none if its condition did not hold.
     pub async fn change(
         &self,
         id: TemplateId,
@@ -173,7 +171,7 @@ impl TemplateStore {
         self.shared.change(id, change).await
     }
 
-    /// What is changed from now on, by whomever, as far as the database says. There is one reader: the first who asks.
+    /// What the database tells of changes from now on, to one reader: the first who asks.
     pub fn notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.take()
     }
@@ -183,12 +181,12 @@ impl TemplateStore {
         Arc::clone(&self.shared.demand)
     }
 
-    /// Opens a connection for each slot, as far as the server has room, so that no load has to.
-    pub async fn dial_ahead(&self) {
-        let slots = &self.shared.slots;
-        while slots.connections() < self.shared.options.slots {
-            match tokio::time::timeout(DIAL_TIMEOUT, self.shared.connect()).await {
-                Ok(Ok(connection)) => slots.welcome(slots.count(connection)).await,
+    /// Opens a connection for each permit, as far as the server has room, so that no load has to.
+    pub async fn connect_ahead(&self) {
+        let pool = &self.shared.pool;
+        while pool.connections() < self.shared.options.max_connections {
+            match tokio::time::timeout(CONNECT_TIMEOUT, self.shared.connect()).await {
+                Ok(Ok(connection)) => pool.add(pool.count(connection)).await,
                 Ok(Err(_)) | Err(_) => return,
             }
         }
@@ -201,29 +199,29 @@ impl TemplateStore {
 }
 
 impl Shared {
-    /// Dials once. The caller bounds it.
+    /// Opens one connection. The caller bounds it.
     async fn connect(&self) -> Result<Connection, sqlx::Error> {
         self.check_for_fault()?;
         self.options.engine.connect().await
     }
 
-    /// A fault looks like a connection that breaks.
+    /// A fault that the lab has set looks like a connection that breaks.
     fn check_for_fault(&self) -> Result<(), sqlx::Error> {
         let broken = |_| sqlx::Error::Io(std::io::ErrorKind::ConnectionRefused.into());
         self.options.faults.check().map_err(broken)
     }
 }
 
-/// Longest a dial may take, name look-up and handshake included.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest that opening a connection may take, name look-up and handshake included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Drop for TemplateStore {
     fn drop(&mut self) {
         let Shared {
             metrics, options, ..
         } = &*self.shared;
-        metrics.db_slots.sub(options.slot_count());
-        self.keeper.abort();
+        metrics.db_slots.sub(options.slots());
+        self.reconnecting.abort();
         if let Some(listener) = &self.listener {
             listener.abort();
         }

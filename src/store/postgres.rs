@@ -1,18 +1,23 @@
-//! What is particular to PostgreSQL: the session's settings and the migrations.
+//! What is particular to PostgreSQL: the session's settings, the migrations, and how it tells of changes.
 
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Executor as _};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 
-use super::connection::migrator;
+use super::changes::Notice;
+use super::migrations::migrator;
+use crate::template::TemplateId;
 
-/// Reads the address and adds what the server itself shall enforce.
+/// Reads the address, and adds the limits that the server enforces itself.
 ///
-/// The server ends a query a little before this side gives it up, so that as long as it answers at all, the
-/// connection ends the query in order and can be used again.
+/// The server ends a query a little before this side gives it up. So the connection can be used again, as long as the
+/// server answers at all.
 pub(super) fn options(
     url: &str,
     query_timeout: Duration,
@@ -51,4 +56,89 @@ pub(super) fn migrations() -> Migrator {
             include_str!("../../migrations/postgres/0003_put.sql"),
         ),
     ])
+}
+
+const CHANNEL: &str = "stampede_templates";
+
+/// Before it listens again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// After this long without a notice, the session is checked.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Longest that connecting, or the answer to a check, may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many notices may wait to be read. Further ones wait in the database.
+const NOTICES: usize = 1024;
+
+/// Starts to listen for changes, and waits for the first attempt. If that succeeds, nothing was missed: nothing has been
+/// loaded yet.
+pub(super) async fn start_to_listen(options: PgConnectOptions) -> (AbortHandle, Receiver<Notice>) {
+    let (sender, mut notices) = mpsc::channel(NOTICES);
+    let task = tokio::spawn(listen(options, sender));
+    let _ = timeout(ANSWER_TIMEOUT, notices.recv()).await;
+    (task.abort_handle(), notices)
+}
+
+/// Listens as long as the notices are read, and begins again when the session breaks. The trigger that notifies is in
+/// `migrations/postgres/0002_changes.sql`. Changes are missed between two sessions, so each begins with a [`Notice::Gap`].
+async fn listen(options: PgConnectOptions, notices: Sender<Notice>) {
+    let mut first_attempt = true;
+    while !notices.is_closed() {
+        // The log says why already: what ends this session ends the others as well.
+        let outcome = hear(&options, &notices).await;
+        if std::mem::take(&mut first_attempt) && outcome.is_err() {
+            let _ = notices.send(Notice::Gap).await;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<(), sqlx::Error> {
+    let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    let name = format!(
+        "{} listener",
+        options.get_application_name().unwrap_or_default()
+    );
+    let session = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ANSWER_TIMEOUT)
+        .connect_lazy_with(options.clone().application_name(name.trim_start()));
+    let mut listener = PgListener::connect_with(&session).await?;
+    timeout(ANSWER_TIMEOUT, listener.listen(CHANNEL))
+        .await
+        .map_err(silent)??;
+    let mut notice = Some(Notice::Gap);
+    loop {
+        if let Some(notice) = notice.take()
+            && notices.send(notice).await.is_err()
+        {
+            return Ok(());
+        }
+        match timeout(QUIET, listener.try_recv()).await {
+            Ok(heard) => match heard? {
+                Some(heard) => notice = understand(&heard),
+                None => return Ok(()),
+            },
+            Err(_) => {
+                timeout(ANSWER_TIMEOUT, listener.execute("SELECT 1"))
+                    .await
+                    .map_err(silent)??;
+            }
+        }
+    }
+}
+
+/// `<id> <version>`, or `*` for all templates. Other payloads are not this service's.
+fn understand(heard: &PgNotification) -> Option<Notice> {
+    let text = heard.payload();
+    if text == "*" {
+        return Some(Notice::AllChanged);
+    }
+    let (id, version) = text.split_once(' ')?;
+    Some(Notice::Changed {
+        id: TemplateId::parse(id)?,
+        version: version.parse().ok()?,
+    })
 }

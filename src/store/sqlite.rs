@@ -7,7 +7,7 @@ use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
-use super::connection::migrator;
+use super::migrations::migrator;
 
 /// A file. With a write-ahead log readers and a writer do not wait for each other; two writers do.
 pub(super) fn options(

@@ -9,7 +9,7 @@ use crate::cache::{Lookup, TemplateCache};
 use crate::freshness::{Content, Entry, Moment};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Source;
-use crate::store::{Hope, LoadError, TemplateStore};
+use crate::store::{LoadError, Priority, TemplateStore};
 use crate::template::TemplateId;
 
 /// What it needs.
@@ -26,7 +26,7 @@ impl LoadOrStore {
             return Ok((Source::Hit, entry.content));
         }
         let began = Instant::now();
-        let state = self.store.load(id, Hope::Known).await?;
+        let state = self.store.load(id, Priority::KnownId).await?;
         // Somebody may have been faster: then theirs is the one.
         if let Lookup::Hit(stored) = self.look(id).await {
             return Ok((Source::Loaded, stored.content));

@@ -13,7 +13,7 @@ use crate::cache::{Lookup, TemplateCache};
 use crate::freshness::{Content, Entry, Moment};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Source;
-use crate::store::{Hope, LoadError, TemplateStore};
+use crate::store::{LoadError, Priority, TemplateStore};
 use crate::template::TemplateId;
 
 /// What it needs.
@@ -37,7 +37,7 @@ impl MutexPerKey {
             return Ok((Source::Shared, entry.content));
         }
         let began = Instant::now();
-        let state = self.store.load(id, Hope::Known).await?;
+        let state = self.store.load(id, Priority::KnownId).await?;
         let entry = Entry::new(state, Moment::now(), self.ttl, began.elapsed());
         self.cache.store(id, &entry).await;
         Ok((Source::Loaded, entry.content))

@@ -1,25 +1,25 @@
-//! [`Change`]: what a writer asks for, and on which condition.
+//! [`Change`]: what a writer asks for. [`Notice`]: what the database tells of changes.
 
 use crate::template::TemplateId;
 
 /// A change of one template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It shall have this name; it comes to be if it does not exist.
+    /// Gives it this name, and creates it if it does not exist.
     Put {
         /// The name.
         name: String,
         /// On which condition.
         condition: Condition,
     },
-    /// It shall be gone.
+    /// Deletes it.
     Delete {
         /// On which condition.
         condition: Condition,
     },
 }
 
-/// What must be so for a change to be made.
+/// What must hold for a change to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing.
@@ -38,7 +38,7 @@ impl Change {
         }
     }
 
-    /// The versions to try one after the other; 0 stands for any, and none for "whether there is one or not".
+    /// The versions to try one after the other. 0 stands for any version; none is for a template that need not exist.
     pub(super) fn versions(&self) -> Vec<Option<i64>> {
         match self.condition() {
             Condition::None => vec![None],
@@ -48,10 +48,10 @@ impl Change {
     }
 }
 
-/// What somebody, in this process or elsewhere, has changed.
+/// What the database tells of changes, whether this process or another one made them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// This template has come to this version, or to a later one.
+    /// This template has changed to this version, or to a later one.
     Changed {
         /// Which template.
         id: TemplateId,
@@ -60,6 +60,6 @@ pub enum Notice {
     },
     /// Every template may have changed.
     AllChanged,
-    /// Notices of up to now may have been lost.
+    /// Notices may have been lost up to now.
     Gap,
 }

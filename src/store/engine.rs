@@ -1,14 +1,16 @@
-//! [`Connection`]: one connection to one of the two databases, and the one query. The same rows, the same query.
+//! [`Engine`]: which database it is. [`Connection`]: one connection to it, and the query and the changes that all
+//! engines share.
 
 use std::fmt;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::mpsc::Receiver;
+use tokio::task::AbortHandle;
 
-use super::change::Change;
+use super::changes::{Change, Notice};
 use super::{postgres, sqlite};
 use crate::template::{State, Template, TemplateId, UpdatedAt};
 
@@ -24,11 +26,11 @@ const PUT_IN_SQLITE: &str = "INSERT INTO templates (id, name, version, updated_a
      SET name = excluded.name, version = templates.version + 1, updated_at = excluded.updated_at \
      RETURNING name, version, updated_at";
 
-/// With version 0: whichever there is.
+/// Version 0 stands for any.
 const REPLACE: &str = "UPDATE templates SET name = $2, version = version + 1, updated_at = $3 \
      WHERE id = $1 AND ($4 = 0 OR version = $4) RETURNING name, version, updated_at";
 
-/// As [`REPLACE`]; the version is the one at which it is gone.
+/// As [`REPLACE`]. The version is the one at which the template is gone.
 const DELETE: &str = "DELETE FROM templates WHERE id = $1 AND ($2 = 0 OR version = $2) \
      RETURNING NULL, version + 1, updated_at";
 
@@ -40,7 +42,7 @@ type Row = (Option<String>, i64, i64);
 pub(super) enum Engine {
     Postgres(Box<PgConnectOptions>),
     Sqlite(Box<SqliteConnectOptions>),
-    /// SQLite in memory: it lasts as long as one connection does.
+    /// SQLite in memory. It lasts as long as one connection does.
     Embedded(Box<SqliteConnectOptions>),
 }
 
@@ -78,7 +80,7 @@ impl Engine {
         }
     }
 
-    /// Dials once. The caller bounds it.
+    /// Opens one connection. The caller bounds it.
     pub(super) async fn connect(&self) -> Result<Connection, sqlx::Error> {
         match self {
             Self::Postgres(options) => options.connect().await.map(Connection::Postgres),
@@ -87,9 +89,20 @@ impl Engine {
             }
         }
     }
+
+    /// Starts to listen for changes, if the database tells of any.
+    pub(super) async fn listen(&self) -> (Option<AbortHandle>, Option<Receiver<Notice>>) {
+        match self {
+            Self::Postgres(options) => {
+                let (task, notices) = postgres::start_to_listen((**options).clone()).await;
+                (Some(task), Some(notices))
+            }
+            Self::Sqlite(_) | Self::Embedded(_) => (None, None),
+        }
+    }
 }
 
-/// The statements for both engines, whose types differ.
+/// The statements, for engines whose types differ.
 macro_rules! change_query {
     ($put:expr, $id:expr, $change:expr, $version:expr) => {
         match ($change, $version) {
@@ -112,7 +125,7 @@ macro_rules! change_query {
 const ANY_VERSION: i64 = 0;
 
 impl Connection {
-    /// What there is at this id.
+    /// The state of this template.
     pub(super) async fn find(&mut self, id: TemplateId) -> Result<State, sqlx::Error> {
         let row: Option<Row> = match self {
             Self::Postgres(connection) => {
@@ -131,7 +144,7 @@ impl Connection {
         Ok(row.map_or(State::Absent { version: 0 }, |row| state(id, row)))
     }
 
-    /// Makes one change, and says what there is afterwards; none if there was nothing that it could be made to.
+    /// Makes one change, and returns the state after it; none if its condition did not hold.
     pub(super) async fn change(
         &mut self,
         id: TemplateId,
@@ -157,7 +170,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// Asks whether the other end is there.
+    /// Asks whether the server answers.
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         match self {
             Self::Postgres(connection) => connection.ping().await,
@@ -193,25 +206,6 @@ fn lives_in_memory(url: &str) -> bool {
         || url == "sqlite:"
 }
 
-/// Migrations numbered in their order.
-pub(super) fn migrator(
-    migrations: impl IntoIterator<Item = (&'static str, &'static str)>,
-) -> Migrator {
-    let numbered = (1..).zip(migrations).map(|(number, (name, sql))| {
-        Migration::new(
-            number,
-            name.into(),
-            MigrationType::Simple,
-            sql.into_sql_str(),
-            false,
-        )
-    });
-    let mut migrator = Migrator::with_migrations(numbered.collect());
-    // A later release may have been here: what it adds is no harm to this one, which must be able to take its place again.
-    migrator.set_ignore_missing(true);
-    migrator
-}
-
 fn state(id: TemplateId, (name, version, updated_at): Row) -> State {
     match name {
         Some(name) => State::Present(Template {
@@ -224,7 +218,7 @@ fn state(id: TemplateId, (name, version, updated_at): Row) -> State {
     }
 }
 
-/// Whether the connection, and not just the query, came to its end with this error.
+/// Whether the connection has ended with this error, and not just the query.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         // Class 57P: the server shuts down, crashed, or was told to end this session.
@@ -236,7 +230,7 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the server has as many sessions as it can have (SQLSTATE 53300), or all but those kept for its owner.
+/// Whether the server has as many sessions as it can have (SQLSTATE 53300), or all but those reserved for its owner.
 pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
