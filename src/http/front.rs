@@ -19,10 +19,10 @@ use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
-use super::error::HttpError;
 use super::observe::{Observed, request_id};
-use super::read::Question;
-use super::{Http, error, read};
+use super::problems::HttpError;
+use super::reading::Question;
+use super::{Http, problems, reading};
 use crate::lab::Lab;
 use crate::metrics::labels::{Method, Route};
 
@@ -82,11 +82,11 @@ impl Http {
     ) -> Response<AnswerBody> {
         let shared = &self.shared;
         let mut observed = Observed::begin(&shared.metrics, Route::TemplateDetails, method);
-        match caught(pin!(read::read(shared, question))).await {
+        match caught(pin!(reading::read(shared, question))).await {
             Ok(Ok(template)) => observed.answered(id, template).map(Either::Left),
             Ok(Err(refusal)) => observed.refused(id, refusal).map(Either::Right),
             Err(panic) => observed
-                .refused(id, error::after_panic(panic))
+                .refused(id, problems::after_panic(panic))
                 .map(Either::Right),
         }
     }

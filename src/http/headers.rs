@@ -9,7 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::Full;
 
-use super::read::Question;
+use super::reading::Question;
 use super::tags::add_etag;
 use crate::freshness::Content;
 use crate::metrics::labels::Source;

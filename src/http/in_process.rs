@@ -7,9 +7,9 @@ use axum::http::Request;
 use axum::response::Response;
 
 use super::Http;
-use super::error::HttpError;
 use super::observe::request_id;
-use super::read::Question;
+use super::problems::HttpError;
+use super::reading::Question;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Method, Route, Source};
 use crate::service::Refusal;

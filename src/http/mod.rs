@@ -1,18 +1,18 @@
-//! The router and its handlers. Templates are read in [`read`], which [`front`] reaches without the router, and written
-//! in [`mod@write`]. What a status code is stands in [`error`], the headers of a template in [`headers`], what happens to
+//! The router and its handlers. Templates are read in [`reading`], which [`front`] reaches without the router, and written
+//! in [`writing`]. What a status code is stands in [`problems`], the headers of a template in [`headers`], what happens to
 //! every request in [`observe`], connections in [`server`].
 
 mod connection;
-mod error;
 mod front;
 mod headers;
 mod in_process;
 mod observe;
+mod problems;
 mod query;
-mod read;
+mod reading;
 mod server;
 mod tags;
-mod write;
+mod writing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,10 +31,10 @@ use crate::config::{Config, Secret};
 use crate::lab::Lab;
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
-pub(crate) use error::HttpError;
 pub use front::{AnswerBody, Front};
 pub(crate) use in_process::{InProcess, count as count_in_process};
 use observe::ResponseCount;
+pub(crate) use problems::HttpError;
 pub use server::{Times, listen, serve};
 
 /// What the handlers share. Cheap to clone.
@@ -87,7 +87,7 @@ impl Http {
 
     fn routes(&self) -> Router<Self> {
         Router::new()
-            .route("/template-details", any(write::write))
+            .route("/template-details", any(writing::write))
             .route("/metrics", read_only(get(metrics)))
             .route("/healthz", read_only(get(healthz)))
             .route("/readyz", read_only(get(readyz)))
@@ -97,7 +97,7 @@ impl Http {
     fn dress(&self, routes: Router<Self>) -> Router {
         routes
             .fallback(async || HttpError::NotFound)
-            .layer(CatchPanicLayer::custom(error::after_panic))
+            .layer(CatchPanicLayer::custom(problems::after_panic))
             .layer(middleware::from_fn_with_state(
                 self.clone(),
                 observe::observe,

@@ -12,7 +12,7 @@ use axum::response::Response;
 use tracing::debug;
 
 use super::Http;
-use super::error::Problem;
+use super::problems::Problem;
 use crate::metrics::labels::{Method, Route, Source};
 use crate::metrics::{HUNG_UP, HttpMetrics, Metrics};
 

@@ -2,7 +2,7 @@
 
 use crate::template::TemplateId;
 
-use super::error::HttpError;
+use super::problems::HttpError;
 
 /// Longer than any query that can be right.
 const LONGEST: usize = 256;

@@ -7,8 +7,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::Full;
 
-use super::error::HttpError;
 use super::observe::ResponseCount;
+use super::problems::HttpError;
 use super::tags::IfNoneMatch;
 use super::{Shared, headers, query};
 use crate::freshness::Content;

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
-use super::error::HttpError;
 use super::observe::ResponseCount;
+use super::problems::HttpError;
 use super::{Http, Shared, query, tags};
 use crate::metrics::labels::{ShedReason, Source};
 use crate::store::{Change, Condition};
