@@ -1,18 +1,21 @@
-//! [`App`]: the parts, wired ([`App::build`]), and their life ([`App::serve`]).
+//! [`App`]: builds the parts of the service and runs them. The lab is mounted last, and only if the settings ask for it.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Instant;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::backends::{Backends, Faults};
 use crate::config::{Config, Problems};
-use crate::http::{self, Front, Http, Times};
+use crate::http::{self, Dispatcher, Http, ServerOptions};
 use crate::lab::{Lab, Watch};
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
+use crate::signals::Signals;
+use crate::telemetry;
 
 /// The source that the binary was built from.
 const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
@@ -20,16 +23,49 @@ const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
     None => "unknown",
 };
 
+/// Why the service does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Settings that cannot be used.
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    /// The machine refuses something, such as the address to listen on.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Serves with these settings until a signal.
+#[tokio::main]
+pub async fn run(config: Box<Config>) -> Result<(), StartError> {
+    telemetry::start(config.log_format, &config.log_filter);
+    let address = config.http_addr;
+    // On a worker: the thread that waits here would have to be woken for every connection that comes or goes.
+    let run = tokio::spawn(async move {
+        let signals = Signals::listen()?;
+        // Before anything else is started, because the address may be taken. Callers wait in the backlog meanwhile.
+        let listener = http::listen(config.http_addr)?;
+        let app = App::build(&config).await?;
+        Ok(app.serve(listener, signals.shutdown()).await?)
+    });
+    let ended = run
+        .await
+        .unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
+    if let Err(StartError::Io(error)) = &ended {
+        error!(%address, %error, "cannot start");
+    }
+    ended
+}
+
 /// The service, ready to serve.
 pub struct App {
     service: TemplateService,
-    http: Http,
+    http: Arc<Http>,
     lab: Option<Lab>,
-    times: Times,
+    options: ServerOptions,
 }
 
 impl App {
-    /// Wires the parts and begins to connect. Backends that are away are no error: the service starts without them.
+    /// Builds the parts and begins to connect. The service starts without a backend that cannot be reached.
     pub async fn build(config: &Config) -> Result<Self, Problems> {
         let faults = if config.lab {
             Faults::new()
@@ -49,15 +85,16 @@ impl App {
             let service = service.clone();
             Lab::new(config, backends, faults, service, metrics, watch)
         });
+        let options = ServerOptions {
+            idle_timeout: config.idle_timeout,
+            drain_delay: config.drain_delay,
+            shutdown_grace: config.shutdown_grace,
+        };
         Ok(Self {
             service,
             http,
             lab,
-            times: Times {
-                idle: config.idle_timeout,
-                delay: config.drain_delay,
-                grace: config.shutdown_grace,
-            },
+            options,
         })
     }
 
@@ -71,7 +108,7 @@ impl App {
             service,
             http,
             lab,
-            times,
+            options,
         } = self;
         let here = listener.local_addr()?;
         info!("listening on http://{here}");
@@ -80,14 +117,17 @@ impl App {
         if lab.is_some() {
             info!("page: http://{here}/");
         }
-        let draining = http.clone();
+        let lab_routes = lab.as_ref().map(|lab| lab.routes(Arc::clone(&http)));
+        let dispatcher = Dispatcher::new(Arc::clone(&http), lab_routes.unwrap_or_default());
+        let dispatcher = Arc::new(dispatcher);
+        let answer = move |request| Arc::clone(&dispatcher).answer(request);
         let mut deadline = Instant::now();
-        let front = Arc::new(Front::new(http, lab.as_ref()));
-        let answer = move |request| Arc::clone(&front).answer(request);
-        http::serve(listener, answer, times, shutdown, || {
-            deadline = Instant::now() + times.delay + times.grace;
-            draining.drain();
-            let _ = lab.as_ref().map(Lab::stop);
+        http::serve(listener, answer, options, shutdown, || {
+            deadline = Instant::now() + options.drain_delay + options.shutdown_grace;
+            http.drain();
+            if let Some(lab) = &lab {
+                lab.stop();
+            }
         })
         .await;
         // Loads whose callers have left may still fill the cache.
@@ -97,15 +137,4 @@ impl App {
         info!("done");
         Ok(())
     }
-}
-
-/// Why the service does not start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// Settings that cannot be used.
-    #[error(transparent)]
-    Settings(#[from] Problems),
-    /// The machine refuses something, such as the address to listen on.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
 }

@@ -1,38 +1,42 @@
-//! The answer that has a template: its headers say where it came from, how old it is and how long it holds.
+//! The headers of a template's answer, its entity tags included.
+//!
+//! They say where the answer came from, how old it is and for how long it holds.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::Full;
 
-use super::reading::Question;
-use super::tags::add_etag;
 use crate::freshness::Content;
 use crate::metrics::labels::Source;
 use crate::service::{Answer, Timings};
+use crate::template::TemplateId;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// 200 with the template's bytes, or 304 if the caller has this version already.
-pub(super) fn template(question: Question, answer: Answer) -> Response<Full<Bytes>> {
+/// 200 with the template's bytes, or 304 if the caller knows this version. `headers` is empty memory for its headers.
+pub(super) fn template(
+    mut headers: HeaderMap,
+    id: TemplateId,
+    known: &IfNoneMatch,
+    answer: Answer,
+) -> Response<Full<Bytes>> {
     let mut values = Values::default();
     let status = values.write(|text| add_cache_status(text, &answer));
-    let age = answer.entry.age(answer.now).as_secs();
-    let age = values.write(|text| add_number(text, i64::try_from(age).unwrap_or(i64::MAX)));
+    let age = values.write(|text| add_number(text, answer.entry.age(answer.now).as_secs()));
     let control = values.write(|text| add_cache_control(text, &answer));
-    let etag = values.write(|text| add_etag(text, question.id, answer.entry.version));
+    let etag = values.write(|text| add_etag(text, id, answer.entry.version));
     let timing = values.write(|text| add_server_timing(text, answer.timings));
-    let unchanged = question.known.includes(answer.entry.version);
+    let unchanged = known.includes(answer.entry.version);
     let values = Bytes::from(values.0);
     let value = |of: Range<usize>| {
         HeaderValue::from_maybe_shared(values.slice(of)).expect("made of digits and ASCII literals")
     };
-    let mut headers = question.headers;
     headers.reserve(7);
     if !unchanged {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -54,18 +58,18 @@ pub(super) fn template(question: Question, answer: Answer) -> Response<Full<Byte
     response
 }
 
-/// The values of the headers, one behind the other in memory that they share.
+/// The values of the headers, one after the other in one allocation.
 struct Values(String);
 
 impl Default for Values {
     fn default() -> Self {
-        // Mostly enough.
+        // Enough for most answers.
         Self(String::with_capacity(160))
     }
 }
 
 impl Values {
-    /// Writes a value, and says where it stands.
+    /// Writes a value and returns its place.
     fn write(&mut self, add_value: impl FnOnce(&mut String)) -> Range<usize> {
         let start = self.0.len();
         add_value(&mut self.0);
@@ -74,29 +78,23 @@ impl Values {
 }
 
 fn add_cache_status(text: &mut String, answer: &Answer) {
-    let hit = match answer.source {
-        Source::Hit => "",
-        Source::Local => "; detail=local",
-        Source::Stale => "; detail=stale",
-        _ => return add_miss(text, answer),
+    let (found, detail) = match answer.source {
+        Source::Hit => (true, ""),
+        Source::Local => (true, "; detail=local"),
+        Source::Stale => (true, "; detail=stale"),
+        Source::Shared => (false, "; collapsed"),
+        Source::Loaded if answer.stored => (false, "; stored"),
+        Source::Loaded | Source::NotFound | Source::Shed | Source::Error => (false, ""),
     };
-    text.push_str("stampede; hit; ttl=");
-    add_number(text, answer.entry.seconds_left(answer.now));
-    text.push_str(hit);
-}
-
-fn add_miss(text: &mut String, answer: &Answer) {
-    text.push_str("stampede; fwd=");
-    text.push_str(if answer.cache_answered {
-        "miss"
+    if found {
+        text.push_str("stampede; hit; ttl=");
+        add_number(text, answer.entry.seconds_left(answer.now));
+    } else if answer.cache_answered {
+        text.push_str("stampede; fwd=miss");
     } else {
-        "bypass"
-    });
-    match answer.source {
-        Source::Shared => text.push_str("; collapsed"),
-        _ if answer.stored => text.push_str("; stored"),
-        _ => {}
+        text.push_str("stampede; fwd=bypass");
     }
+    text.push_str(detail);
 }
 
 fn add_cache_control(text: &mut String, answer: &Answer) {
@@ -120,32 +118,81 @@ fn add_server_timing(text: &mut String, timings: Timings) {
     }
 }
 
-/// Milliseconds with one decimal: what the header's definition counts in.
+/// Milliseconds with one decimal: the unit of `Server-Timing`.
 fn add_duration(text: &mut String, name: &str, took: Duration) {
-    let tenths = i64::try_from(took.as_micros() / 100).unwrap_or(i64::MAX);
+    let tenths = took.as_micros() as u64 / 100;
     text.push_str(name);
     add_number(text, tenths / 10);
     text.push('.');
     add_number(text, tenths % 10);
 }
 
-/// What `write!` adds, without its way through a formatter: every answer has half a dozen numbers.
-pub(super) fn add_number(text: &mut String, number: i64) {
-    if number < 0 {
-        text.push('-');
+fn add_number(text: &mut String, number: impl itoa::Integer) {
+    text.push_str(itoa::Buffer::new().format(number));
+}
+
+/// The entity tag of one version of a template.
+pub(super) fn etag(id: TemplateId, version: i64) -> String {
+    let mut text = String::new();
+    add_etag(&mut text, id, version);
+    text
+}
+
+fn add_etag(text: &mut String, id: TemplateId, version: i64) {
+    text.push('"');
+    add_number(text, id.number());
+    text.push('-');
+    add_number(text, version);
+    text.push('"');
+}
+
+/// The version in a tag, if it is a strong tag of this template.
+pub(super) fn version_of(id: TemplateId, tag: &str) -> Option<i64> {
+    let (named, version) = tag.strip_prefix('"')?.strip_suffix('"')?.split_once('-')?;
+    (number(named)? == id.number()).then(|| number(version))?
+}
+
+/// A number in a tag, in the only form that [`etag`] writes.
+fn number(text: &str) -> Option<i64> {
+    let is_ours = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_ours.then(|| text.parse().ok())?
+}
+
+/// The versions in `If-None-Match`: a list of tags, or `*`. A weak tag counts as a strong one.
+///
+/// They are numbers, because a slice of the request would keep its memory from being used for the next request.
+#[derive(Debug, Default)]
+pub(super) struct IfNoneMatch {
+    everything: bool,
+    versions: Vec<i64>,
+}
+
+impl IfNoneMatch {
+    pub(super) fn parse<'a>(
+        id: TemplateId,
+        values: impl IntoIterator<Item = &'a HeaderValue>,
+    ) -> Self {
+        let mut known = Self::default();
+        let values = values.into_iter().filter_map(|value| value.to_str().ok());
+        for tag in values.flat_map(|value| value.split(',').map(str::trim)) {
+            let strong = tag.strip_prefix("W/").unwrap_or(tag);
+            known.everything |= tag == "*";
+            known.versions.extend(version_of(id, strong));
+        }
+        known
     }
-    let (mut rest, mut digits, mut first) = (number.unsigned_abs(), [0; 20], 20);
-    while first == 20 || rest > 0 {
-        first -= 1;
-        digits[first] = b'0' + (rest % 10) as u8;
-        rest /= 10;
+
+    /// Whether the caller has this version.
+    pub(super) fn includes(&self, version: i64) -> bool {
+        self.everything || self.versions.contains(&version)
     }
-    text.extend(digits[first..].iter().copied().map(char::from));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ID: i64 = 1;
 
     #[test]
     fn timings_are_in_milliseconds_with_one_decimal() {
@@ -162,11 +209,24 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_everywhere() {
-        for number in [0, 1, 9, 10, 99, 100, 12_345, -1, -10, i64::MAX, i64::MIN] {
-            let mut text = String::new();
-            add_number(&mut text, number);
-            assert_eq!(text, number.to_string());
+    fn a_list_of_tags_a_weak_tag_and_a_star_all_name_the_version() {
+        let includes = |text| {
+            let id = TemplateId::new(ID).unwrap();
+            IfNoneMatch::parse(id, [&HeaderValue::from_static(text)]).includes(2)
+        };
+        assert!(includes("\"1-2\"") && includes("\"0-0\", W/\"1-2\"") && includes("*"));
+        for other in [
+            "\"1-3\"", "1-2", "", "\"2-2\"", "\"1-02\"", "\"01-2\"", "\"1-+2\"", "\"1-2", "\"1-\"",
+        ] {
+            assert!(!includes(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_a_tag_is_the_one_that_it_was_made_of() {
+        let id = TemplateId::new(ID).unwrap();
+        for version in [1, 10, i64::MAX] {
+            assert_eq!(version_of(id, &etag(id, version)), Some(version));
         }
     }
 }

@@ -1,25 +1,31 @@
-//! What happens to every request, whatever its route: an id, a count, a duration, a log line at `debug`.
+//! What every request gets, whatever its route: an id, a count, a duration, a log line at `debug`.
 //!
-//! A request whose sender hangs up is counted as well, under [`HUNG_UP`]: no request goes missing from the equation
-//! between requests and answers.
+//! A request whose caller hangs up is counted as well, under [`HUNG_UP`], so that requests and answers add up.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use tracing::debug;
 
 use super::Http;
-use super::problems::Problem;
+use super::problems::{self, HttpError};
 use crate::metrics::labels::{Method, Route, Source};
 use crate::metrics::{HUNG_UP, HttpMetrics, Metrics};
+use crate::service::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
 
-pub(super) async fn observe(State(http): State<Http>, request: Request, next: Next) -> Response {
+/// The layer that observes what goes through the router.
+pub(super) async fn observe(
+    State(http): State<Arc<Http>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request
         .extensions()
         .get::<MatchedPath>()
@@ -34,11 +40,12 @@ pub(super) async fn observe(State(http): State<Http>, request: Request, next: Ne
     let route = route.unwrap_or(Route::Unmatched);
     let method = Method::named(request.method().as_str());
     let id = request_id(request.headers());
-    let mut observed = Observed::begin(&http.shared.metrics, route, method);
-    observed.refused(id, next.run(request).await)
+    let mut observed = Observed::begin(&http.metrics, route, method);
+    let response = problems::explain(next.run(request).await, &id);
+    observed.finish(id, response)
 }
 
-/// The caller's id, if it is one that can go into a log as it is; else a new one.
+/// The caller's id for the request if it is safe in a log, else a new one.
 pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     let theirs = headers.get(REQUEST_ID).filter(|id| {
         let bytes = id.as_bytes();
@@ -47,7 +54,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
                 .iter()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
     });
-    // A copy: a part of the request would keep all of its memory from being used for the next.
+    // A copy, because a slice of the request would keep its memory from being used for the next request.
     let theirs = theirs.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
     theirs.unwrap_or_else(|| {
         let mut random = fastrand::u64(..);
@@ -59,7 +66,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// One request; counts itself when it is dropped, however it ended.
+/// One request, which is counted when this is dropped, however it ended.
 pub(super) struct Observed<'a> {
     metrics: &'a HttpMetrics,
     route: Route,
@@ -80,26 +87,14 @@ impl<'a> Observed<'a> {
         }
     }
 
-    /// Takes note of the answer, and puts the request's id on it.
-    pub(super) fn answered<B>(
-        &mut self,
-        id: HeaderValue,
-        mut response: Response<B>,
-    ) -> Response<B> {
+    /// Notes the answer's status and puts the request's id on it.
+    pub(super) fn finish<B>(&mut self, id: HeaderValue, mut response: Response<B>) -> Response<B> {
         self.status = response.status().as_u16();
         if tracing::enabled!(tracing::Level::DEBUG) {
             self.log(&id);
         }
         response.headers_mut().insert(REQUEST_ID, id);
         response
-    }
-
-    /// The same, for an answer that may have a problem to explain.
-    pub(super) fn refused(&mut self, id: HeaderValue, mut response: Response) -> Response {
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-            *response.body_mut() = problem.body(id.to_str().unwrap_or_default());
-        }
-        self.answered(id, response)
     }
 
     fn log(&self, id: &HeaderValue) {
@@ -135,8 +130,22 @@ impl<'a> ResponseCount<'a> {
         }
     }
 
-    pub(super) fn came_from(&mut self, source: Source) {
+    /// The template was answered from this source.
+    pub(super) fn answered(&mut self, source: Source) {
         self.source = source;
+    }
+
+    /// The request was refused; this is its response.
+    pub(super) fn refused(mut self, error: HttpError) -> Response {
+        self.note(error);
+        error.into_response()
+    }
+
+    fn note(&mut self, error: HttpError) {
+        self.source = error.source();
+        if let HttpError::Shed(reason) = error {
+            self.metrics.requests_shed.of(reason).inc();
+        }
     }
 }
 
@@ -144,4 +153,30 @@ impl Drop for ResponseCount<'_> {
     fn drop(&mut self) {
         self.metrics.template_responses.of(self.source).inc();
     }
+}
+
+/// Counts a request that the service answered without HTTP as if it had come over HTTP, and returns its source.
+pub(crate) fn count_in_process(
+    metrics: &Metrics,
+    outcome: Result<Source, Refusal>,
+    took: Duration,
+) -> Source {
+    let mut count = ResponseCount::new(metrics);
+    let refusal = match outcome {
+        Ok(Source::NotFound) => Some(HttpError::NoSuchTemplate),
+        Ok(source) => {
+            count.answered(source);
+            None
+        }
+        Err(refusal) => Some(refusal.into()),
+    };
+    let status = refusal.map_or(StatusCode::OK, |error| {
+        count.note(error);
+        error.status()
+    });
+    let (route, method) = (Route::TemplateDetails, Method::Get);
+    metrics
+        .http
+        .observe(route, method, status.as_u16(), took.as_secs_f64());
+    count.source
 }

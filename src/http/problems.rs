@@ -1,7 +1,7 @@
-//! [`HttpError`]: the only place that knows which status an error has, and what a caller is told.
+//! [`HttpError`]: why a request is refused, with its status, its headers and its body.
 //!
-//! The body is `application/problem+json` (RFC 9457). It helps the caller and tells nothing about the inside. It is
-//! written by [`super::observe`], which knows the request's id.
+//! The body is `application/problem+json` (RFC 9457). It helps the caller and has no internal details. [`explain`] writes it
+//! once the request's id is known. No other file decides the status of a refusal.
 
 use std::any::Any;
 
@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::Serialize;
 use tracing::error;
 
@@ -19,7 +18,7 @@ use crate::service::{ChangeRefusal, Refusal};
 /// Why a request is not answered as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HttpError {
-    /// The request is wrong, and this is how.
+    /// The request is wrong, for this reason.
     BadRequest(&'static str),
     /// There is nothing at this path.
     NotFound,
@@ -27,14 +26,14 @@ pub(crate) enum HttpError {
     NoSuchTemplate,
     /// The path exists, the method does not.
     MethodNotAllowed {
-        /// Which ones do, as the header `Allow` lists them.
+        /// The methods that do, as `Allow` lists them.
         allow: &'static str,
     },
-    /// Whoever asks may not, for this reason.
+    /// The caller may not ask this, for this reason.
     Forbidden(&'static str),
-    /// Something of which there is one at a time is under way.
-    Busy,
-    /// The writer has not shown the right token.
+    /// The resource is in use, and this is what the caller can do.
+    Busy(&'static str),
+    /// The writer did not send the right token.
     Unauthorized,
     /// The template is not in the state that the writer expects.
     ConditionFailed,
@@ -42,11 +41,11 @@ pub(crate) enum HttpError {
     TooLarge,
     /// A limit was reached.
     Shed(ShedReason),
-    /// The database could not say, and there is no copy.
+    /// The database could not be asked, and there is no copy.
     Unavailable,
     /// The service is about to end.
     Draining,
-    /// Something here is broken.
+    /// The service has an error.
     Internal,
 }
 
@@ -71,96 +70,68 @@ impl From<ChangeRefusal> for HttpError {
 }
 
 impl HttpError {
-    /// The status that says so.
-    pub(super) fn status(self) -> StatusCode {
-        self.problem().status
-    }
+    /// The refusal of every method but GET and HEAD.
+    pub(crate) const READ_ONLY: Self = Self::MethodNotAllowed { allow: "GET, HEAD" };
 
-    fn problem(self) -> Problem {
-        let (status, kind, title, detail) = match self {
-            Self::BadRequest(detail) => (
-                StatusCode::BAD_REQUEST,
-                "bad-request",
-                "Bad request",
-                detail,
-            ),
-            Self::NotFound => (
-                StatusCode::NOT_FOUND,
-                "not-found",
-                "Not found",
-                "there is nothing at this address",
-            ),
-            Self::NoSuchTemplate => (
-                StatusCode::NOT_FOUND,
-                "no-such-template",
-                "No such template",
-                "there is no template with this id",
-            ),
-            Self::MethodNotAllowed { .. } => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "Method not allowed",
-                "this address answers to the methods in Allow",
-            ),
-            Self::Forbidden(detail) => (StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail),
-            Self::Busy => (
-                StatusCode::CONFLICT,
-                "busy",
-                "Busy",
-                "a run is under way, or was stopped and is about to end; stop it or wait for its end",
-            ),
-            Self::Unauthorized => (
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "Unauthorized",
-                "writing needs the header Authorization: Bearer with the right token",
-            ),
-            Self::ConditionFailed => (
-                StatusCode::PRECONDITION_FAILED,
-                "condition-failed",
-                "Precondition failed",
-                "the template is not in a state that If-Match names; read it again",
-            ),
-            Self::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "Too large",
-                "the body is longer than 16 KiB",
-            ),
-            Self::Shed(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                "Overloaded",
-                "more requests than can be served at once; try again after the time in Retry-After",
-            ),
-            Self::Unavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Unavailable",
-                "the template cannot be looked up now; try again after the time in Retry-After",
-            ),
-            Self::Draining => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "draining",
-                "Draining",
-                "this instance is about to end",
-            ),
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Internal error",
-                "the request could not be served",
-            ),
-        };
-        Problem {
-            status,
-            kind,
-            title,
-            detail,
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::NotFound | Self::NoSuchTemplate => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Busy(_) => StatusCode::CONFLICT,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::ConditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Shed(_) | Self::Unavailable | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    /// How a request for a template that ends this way is counted.
+    /// The end of the problem's `type`, and its `title`.
+    fn kind_and_title(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BadRequest(_) => ("bad-request", "Bad request"),
+            Self::NotFound => ("not-found", "Not found"),
+            Self::NoSuchTemplate => ("no-such-template", "No such template"),
+            Self::MethodNotAllowed { .. } => ("method-not-allowed", "Method not allowed"),
+            Self::Forbidden(_) => ("forbidden", "Forbidden"),
+            Self::Busy(_) => ("busy", "Busy"),
+            Self::Unauthorized => ("unauthorized", "Unauthorized"),
+            Self::ConditionFailed => ("condition-failed", "Precondition failed"),
+            Self::TooLarge => ("too-large", "Too large"),
+            Self::Shed(_) => ("overloaded", "Overloaded"),
+            Self::Unavailable => ("unavailable", "Unavailable"),
+            Self::Draining => ("draining", "Draining"),
+            Self::Internal => ("internal", "Internal error"),
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Self::BadRequest(detail) | Self::Forbidden(detail) | Self::Busy(detail) => detail,
+            Self::NotFound => "there is nothing at this address",
+            Self::NoSuchTemplate => "there is no template with this id",
+            Self::MethodNotAllowed { .. } => "this address answers to the methods in Allow",
+            Self::Unauthorized => {
+                "writing needs the header Authorization: Bearer with the right token"
+            }
+            Self::ConditionFailed => {
+                "the template is not in a state that If-Match names; read it again"
+            }
+            Self::TooLarge => "the body is longer than 16 KiB",
+            Self::Shed(_) => {
+                "more requests than can be served at once; try again after the time in Retry-After"
+            }
+            Self::Unavailable => {
+                "the template cannot be looked up now; try again after the time in Retry-After"
+            }
+            Self::Draining => "this instance is about to end",
+            Self::Internal => "the request could not be served",
+        }
+    }
+
+    /// The source under which a request for a template is counted that ends this way.
     pub(super) fn source(self) -> Source {
         match self {
             Self::NoSuchTemplate => Source::NotFound,
@@ -169,7 +140,7 @@ impl HttpError {
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
             | Self::Forbidden(_)
-            | Self::Busy
+            | Self::Busy(_)
             | Self::Unauthorized
             | Self::ConditionFailed
             | Self::TooLarge
@@ -178,15 +149,6 @@ impl HttpError {
             | Self::Internal => Source::Error,
         }
     }
-}
-
-/// What a caller is told. Travels with the response until the request's id is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Problem {
-    status: StatusCode,
-    kind: &'static str,
-    title: &'static str,
-    detail: &'static str,
 }
 
 #[derive(Serialize)]
@@ -198,47 +160,34 @@ struct ProblemBody<'a> {
     request_id: &'a str,
 }
 
-impl Problem {
-    /// The body, in JSON.
-    pub(super) fn body(self, request_id: &str) -> Body {
-        let Self {
-            status,
-            kind,
-            title,
-            detail,
-        } = self;
-        let r#type = format!("urn:stampede:problem:{kind}");
-        let body = ProblemBody {
-            r#type,
-            title,
-            status: status.as_u16(),
-            detail,
-            request_id,
-        };
-        let json =
-            serde_json::to_vec(&body).expect("a struct of strings and a number always serialises");
-        Body::from(Bytes::from(json))
-    }
-}
-
-/// Callers that were refused together shall not come back together.
-fn retry_after() -> HeaderValue {
-    HeaderValue::from(fastrand::u16(1..=3))
+/// Writes the body of a response that an [`HttpError`] made; any other response stays as it is.
+pub(super) fn explain(mut response: Response, request_id: &HeaderValue) -> Response {
+    let Some(error) = response.extensions_mut().remove::<HttpError>() else {
+        return response;
+    };
+    let (kind, title) = error.kind_and_title();
+    let body = ProblemBody {
+        r#type: format!("urn:stampede:problem:{kind}"),
+        title,
+        status: error.status().as_u16(),
+        detail: error.detail(),
+        request_id: request_id.to_str().unwrap_or_default(),
+    };
+    let json =
+        serde_json::to_vec(&body).expect("a struct of strings and a number always serialises");
+    *response.body_mut() = Body::from(json);
+    response
 }
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let problem = self.problem();
-        let mut response = problem.status.into_response();
+        let mut response = self.status().into_response();
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if problem.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, retry_after());
-        }
         match self {
             Self::MethodNotAllowed { allow } => {
                 headers.insert(ALLOW, HeaderValue::from_static(allow));
@@ -246,9 +195,20 @@ impl IntoResponse for HttpError {
             Self::Unauthorized => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            _ => {}
+            Self::Shed(_) | Self::Unavailable | Self::Draining => {
+                // Callers that were refused together must not come back together.
+                headers.insert(RETRY_AFTER, HeaderValue::from(fastrand::u16(1..=3)));
+            }
+            Self::BadRequest(_)
+            | Self::NotFound
+            | Self::NoSuchTemplate
+            | Self::Forbidden(_)
+            | Self::Busy(_)
+            | Self::ConditionFailed
+            | Self::TooLarge
+            | Self::Internal => {}
         }
-        response.extensions_mut().insert(problem);
+        response.extensions_mut().insert(self);
         response
     }
 }

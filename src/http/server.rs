@@ -40,15 +40,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two log lines about accepts that fail.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long connections are kept, and how the service ends.
+/// The settings of the server.
 #[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// How long a connection may be idle.
-    pub idle: Duration,
+pub struct ServerOptions {
+    /// Longest time between two requests on a connection.
+    pub idle_timeout: Duration,
     /// How long everything is still accepted and answered after the signal to end.
-    pub delay: Duration,
+    pub drain_delay: Duration,
     /// The longest drain after that.
-    pub grace: Duration,
+    pub shutdown_grace: Duration,
 }
 
 /// Starts to listen.
@@ -72,7 +72,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve<A, F, B>(
     listener: TcpListener,
     answer: A,
-    times: Times,
+    options: ServerOptions,
     shutdown: impl Future<Output = ()>,
     ending: impl FnOnce(),
 ) where
@@ -80,16 +80,18 @@ pub async fn serve<A, F, B>(
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let mut server = Server::new(listener, answer, times.idle, MOST_CONNECTIONS);
+    let mut server = Server::new(listener, answer, options.idle_timeout, MOST_CONNECTIONS);
     let mut early = JoinSet::new();
     server.accept_until(shutdown, &mut early).await;
     ending();
-    if !times.delay.is_zero() {
+    if !options.drain_delay.is_zero() {
         info!(
             "stopping: /readyz says so, and requests are answered for {} more",
-            humantime::format_duration(times.delay)
+            humantime::format_duration(options.drain_delay)
         );
-        server.accept_until(sleep(times.delay), &mut early).await;
+        server
+            .accept_until(sleep(options.drain_delay), &mut early)
+            .await;
     }
     info!("draining");
     let drain = async {
@@ -103,7 +105,7 @@ pub async fn serve<A, F, B>(
         connections.close_all();
         while late.join_next().await.is_some() {}
     };
-    if timeout(times.grace, drain).await.is_err() {
+    if timeout(options.shutdown_grace, drain).await.is_err() {
         warn!("the grace is over: connections that are still busy are cut");
     }
 }
@@ -389,14 +391,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn until_the_delay_is_over_everything_is_accepted_and_answered() {
         let (listener, address) = listen_here();
-        let times = Times {
-            idle: IDLE,
-            delay: SECOND * 3,
-            grace: SECOND * 10,
+        let options = ServerOptions {
+            idle_timeout: IDLE,
+            drain_delay: SECOND * 3,
+            shutdown_grace: SECOND * 10,
         };
         let (signal, shutdown) = tokio::sync::oneshot::channel::<()>();
         let shutdown = async { shutdown.await.unwrap_or(()) };
-        let serving = tokio::spawn(serve(listener, hello, times, shutdown, || {}));
+        let serving = tokio::spawn(serve(listener, hello, options, shutdown, || {}));
         let (mut kept, mut idle) = (Peer::connect(address).await, Peer::connect(address).await);
         assert!(kept.ask().await && kept.ask().await && idle.ask().await);
         let signalled = Instant::now();

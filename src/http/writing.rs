@@ -1,5 +1,6 @@
-//! Writing: `PUT` and `DELETE` of a template, for whoever has the token.
+//! `PUT` and `DELETE` of a template, for callers with the token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -15,12 +16,13 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
+use super::headers::{etag, version_of};
 use super::observe::ResponseCount;
 use super::problems::HttpError;
-use super::{Http, Shared, query, tags};
-use crate::metrics::labels::{ShedReason, Source};
+use super::{Http, reading};
+use crate::metrics::labels::Source;
 use crate::store::{Change, Condition};
-use crate::template::{State as Known, TemplateId};
+use crate::template::{State as TemplateState, TemplateId};
 
 /// What a writer sends.
 #[derive(Deserialize)]
@@ -29,7 +31,7 @@ struct NewTemplate {
     name: String,
 }
 
-/// Each is tried in turn, in one slot.
+/// The database is asked for each in turn, on one connection.
 const MOST_TAGS: usize = 16;
 
 const LONGEST_BODY: usize = 16 * 1024;
@@ -37,38 +39,34 @@ const LONGEST_BODY: usize = 16 * 1024;
 /// Longest wait for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Every method but GET and HEAD.
-pub(super) async fn write(State(http): State<Http>, request: Request) -> Response {
-    let mut count = ResponseCount::new(&http.shared.metrics);
+/// Answers every method but GET and HEAD.
+pub(super) async fn write(State(http): State<Arc<Http>>, request: Request) -> Response {
+    let mut count = ResponseCount::new(&http.metrics);
     let (head, body) = request.into_parts();
-    match answer(&http.shared, &head, body).await {
+    match answer(&http, &head, body).await {
         Ok(response) => {
-            count.came_from(Source::Loaded);
+            count.answered(Source::Loaded);
             response
         }
-        Err(error) => super::refuse(&http.shared, error, count),
+        Err(error) => count.refused(error),
     }
 }
 
-async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, HttpError> {
+async fn answer(http: &Http, head: &Parts, body: Body) -> Result<Response, HttpError> {
     let writes = matches!(head.method, Method::PUT | Method::DELETE);
-    let Some(token) = &shared.admin_token else {
-        // To a writer without a token that could be right, there is nothing to write to.
-        return Err(if writes {
-            HttpError::NotFound
-        } else {
-            HttpError::MethodNotAllowed {
-                allow: super::READ_ONLY,
-            }
-        });
+    let token = match &http.admin_token {
+        Some(token) if writes => token,
+        Some(_) => {
+            return Err(HttpError::MethodNotAllowed {
+                allow: "GET, HEAD, PUT, DELETE",
+            });
+        }
+        // Without a token the write endpoints do not exist.
+        None if writes => return Err(HttpError::NotFound),
+        None => return Err(HttpError::READ_ONLY),
     };
-    if !writes {
-        return Err(HttpError::MethodNotAllowed {
-            allow: "GET, HEAD, PUT, DELETE",
-        });
-    }
     authorize(token.expose(), &head.headers)?;
-    let id = query::template_id(head.uri.query())?;
+    let id = reading::template_id(head.uri.query())?;
     let condition = condition(id, &head.headers)?;
     let change = match head.method {
         Method::PUT => Change::Put {
@@ -77,25 +75,22 @@ async fn answer(shared: &Shared, head: &Parts, body: Body) -> Result<Response, H
         },
         _ => Change::Delete { condition },
     };
-    let _admitted = shared
-        .admission
-        .try_acquire()
-        .map_err(|_| HttpError::Shed(ShedReason::InFlight))?;
-    Ok(match shared.service.change(id, change).await? {
-        Known::Present(template) => {
-            let etag = HeaderValue::try_from(tags::etag(id, template.version));
+    let _admitted = http.admit()?;
+    Ok(match http.service.change(id, change).await? {
+        TemplateState::Present(template) => {
+            let tag = HeaderValue::try_from(etag(id, template.version));
             let headers = [
                 (CONTENT_TYPE, HeaderValue::from_static("application/json")),
                 (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                (ETAG, etag.expect("made of digits and ASCII literals")),
+                (ETAG, tag.expect("made of digits and ASCII literals")),
             ];
             (headers, template.to_json()).into_response()
         }
-        Known::Absent { .. } => StatusCode::NO_CONTENT.into_response(),
+        TemplateState::Absent { .. } => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
-/// Compares in a time that does not tell how much of the token was right.
+/// Compares in constant time, so that the time does not tell how much of the token was right.
 fn authorize(token: &str, headers: &HeaderMap) -> Result<(), HttpError> {
     let given = headers
         .get(AUTHORIZATION)
@@ -126,7 +121,7 @@ fn condition(id: TemplateId, headers: &HeaderMap) -> Result<Condition, HttpError
         for tag in value.split(',').map(str::trim) {
             match tag {
                 "*" => return Ok(Condition::Exists),
-                tag => versions.extend(tags::version_of(id, tag)),
+                tag => versions.extend(version_of(id, tag)),
             }
         }
     }
@@ -167,7 +162,7 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> 
     }
 }
 
-/// Reading stops one byte behind the limit.
+/// [`to_bytes`] stops one byte behind the limit.
 fn is_too_long(error: &axum::Error) -> bool {
     std::error::Error::source(error)
         .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::milliseconds;
-use crate::http::InProcess;
+use crate::http::Http;
 
 /// One request, explained.
 #[derive(Serialize)]
@@ -53,12 +53,10 @@ const SHOWN: [&str; 9] = [
 const LONGEST_BODY: usize = 1024 * 1024;
 
 /// Makes the request and explains its answer; none if the id cannot stand in an address.
-pub(super) async fn explain(service: &InProcess, id: &str) -> Option<Explained> {
+pub(super) async fn explain(http: &Http, id: &str) -> Option<Explained> {
     let began = Instant::now();
-    let (head, body) = service
-        .get_template(&format!("id={id}"))
-        .await?
-        .into_parts();
+    let response = http.get_template(&format!("id={id}")).await?;
+    let (head, body) = response.into_parts();
     let took = began.elapsed();
     let body = to_bytes(body, LONGEST_BODY).await.unwrap_or_default();
     let header = |name: &str| {

@@ -39,7 +39,7 @@ use tokio::task::AbortHandle;
 
 use crate::backends::{Backends, Faults};
 use crate::config::Config;
-use crate::http::InProcess;
+use crate::http::Http;
 use crate::metrics::Metrics;
 use crate::service::TemplateService;
 use crate::singleflight::Landing;
@@ -114,8 +114,8 @@ impl Lab {
         }
     }
 
-    /// Its routes, those of the page included. From now on it takes samples, and sends its traffic to `service`.
-    pub(crate) fn routes<S>(&self, service: InProcess) -> Router<S> {
+    /// Its routes, the page included. From now on the lab takes samples and sends its traffic to `http`.
+    pub fn routes(&self, http: Arc<Http>) -> Router {
         let Shared {
             conditions, tasks, ..
         } = &*self.shared;
@@ -123,12 +123,12 @@ impl Lab {
         let begun = [
             tokio::spawn(live::sample(lab, self.shared.live.began.clone())),
             tokio::spawn(conditions::keep(Arc::clone(conditions))),
-            tokio::spawn(traffic::generate(Arc::clone(conditions), service.clone())),
+            tokio::spawn(traffic::generate(Arc::clone(conditions), Arc::clone(&http))),
         ];
         tasks
             .lock()
             .extend(begun.iter().map(|task| task.abort_handle()));
-        routes::router(self.clone(), service)
+        routes::router(self.clone(), http)
     }
 
     /// Ends everything that it has begun: the service is about to end.

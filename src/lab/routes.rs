@@ -11,7 +11,6 @@ use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use super::arrivals::TEMPLATES;
 use super::conditions::Forecast;
@@ -22,27 +21,27 @@ use super::run::Run;
 use super::runs::NotBegun;
 use super::strategy::Strategy;
 use super::{Lab, assets, guard, incident, stampede};
-use crate::http::{HttpError, InProcess};
+use crate::http::{Http, HttpError};
 
 /// What the handlers share.
 #[derive(Clone)]
-struct Desk {
+struct LabState {
     lab: Lab,
-    service: InProcess,
+    http: Arc<Http>,
 }
 
-const READ: &str = "GET, HEAD";
 const LONGEST_BODY: usize = 16 * 1024;
 
 type Answer = Result<Response, HttpError>;
 
-pub(super) fn router<S>(lab: Lab, service: InProcess) -> Router<S> {
+pub(super) fn router(lab: Lab, http: Arc<Http>) -> Router {
+    let read_only = |route: MethodRouter<LabState>| route.fallback(async || HttpError::READ_ONLY);
     let guarded = middleware::from_fn_with_state(lab.clone(), guard::guard);
     Router::new()
-        .route("/lab", only(READ, get(choices)))
-        .route("/lab/live", only(READ, get(live)))
-        .route("/lab/flights", only(READ, get(flights)))
-        .route("/lab/explain", only(READ, get(explained)))
+        .route("/lab", read_only(get(choices)))
+        .route("/lab/live", read_only(get(live)))
+        .route("/lab/flights", read_only(get(flights)))
+        .route("/lab/explain", read_only(get(explained)))
         .route(
             "/lab/conditions",
             only(
@@ -64,17 +63,17 @@ pub(super) fn router<S>(lab: Lab, service: InProcess) -> Router<S> {
             "/lab/runs/{id}",
             only("GET, HEAD, DELETE", get(run).delete(stop_run)),
         )
-        .route("/lab/assets/{file}", only(READ, get(asset)))
+        .route("/lab/assets/{file}", read_only(get(asset)))
         .layer(guarded)
-        .route("/", only(READ, get(assets::page)))
-        .with_state(Desk { lab, service })
+        .route("/", read_only(get(assets::page)))
+        .with_state(LabState { lab, http })
 }
 
-fn only(allow: &'static str, route: MethodRouter<Desk>) -> MethodRouter<Desk> {
+fn only(allow: &'static str, route: MethodRouter<LabState>) -> MethodRouter<LabState> {
     route.fallback(async move || HttpError::MethodNotAllowed { allow })
 }
 
-async fn choices(State(desk): State<Desk>) -> Answer {
+async fn choices(State(state): State<LabState>) -> Answer {
     let defaults = (
         StampedeOrder::default().check(),
         StampedeOrder {
@@ -87,8 +86,8 @@ async fn choices(State(desk): State<Desk>) -> Answer {
     let (Ok(stampede), Ok(sustained), Ok(incident)) = defaults else {
         return Err(HttpError::Internal);
     };
-    let backends = &desk.lab.shared.ground.backends;
-    Ok(shown(&json!({
+    let backends = &state.lab.shared.ground.backends;
+    Ok(json(&serde_json::json!({
         "database": backends.database_kind(),
         "cache": backends.cache_kind(),
         "templates": {"least": 1, "most": TEMPLATES},
@@ -98,8 +97,8 @@ async fn choices(State(desk): State<Desk>) -> Answer {
     })))
 }
 
-async fn live(State(desk): State<Desk>, request: Request) -> Answer {
-    let shared = &desk.lab.shared;
+async fn live(State(state): State<LabState>, request: Request) -> Answer {
+    let shared = &state.lab.shared;
     let since = match parameter(&request, "since") {
         None => 0,
         Some(since) => since
@@ -116,10 +115,10 @@ async fn live(State(desk): State<Desk>, request: Request) -> Answer {
         conditions: C,
         run: Option<R>,
     }
-    Ok(shown(&Now {
+    Ok(json(&Now {
         process: &shared.runs.process,
         live: shared.live.view(since, &shared.ground.metrics),
-        backends: json!({
+        backends: serde_json::json!({
             "database_up": shared.service.database_is_up(),
             "cache_up": shared.service.cache_is_up(),
         }),
@@ -128,43 +127,43 @@ async fn live(State(desk): State<Desk>, request: Request) -> Answer {
     }))
 }
 
-async fn flights(State(desk): State<Desk>) -> Answer {
-    Ok(shown(&desk.lab.shared.ground.flights.view()))
+async fn flights(State(state): State<LabState>) -> Answer {
+    Ok(json(&state.lab.shared.ground.flights.view()))
 }
 
-async fn explained(State(desk): State<Desk>, request: Request) -> Answer {
+async fn explained(State(state): State<LabState>, request: Request) -> Answer {
     let id = request.uri().query().unwrap_or_default();
     let id = id.strip_prefix("id=").ok_or(HttpError::BadRequest(
         "the parameter id is missing: ask for /lab/explain?id=1",
     ))?;
-    let explained = explain(&desk.service, id).await;
-    Ok(shown(&explained.ok_or(HttpError::Internal)?))
+    let explained = explain(&state.http, id).await;
+    Ok(json(&explained.ok_or(HttpError::Internal)?))
 }
 
-async fn conditions(State(desk): State<Desk>, headers: HeaderMap) -> Answer {
+async fn conditions(State(state): State<LabState>, headers: HeaderMap) -> Answer {
     let page = guard::page(&headers);
-    Ok(shown(&desk.lab.shared.conditions.view(page.as_deref())))
+    Ok(json(&state.lab.shared.conditions.view(page.as_deref())))
 }
 
-async fn set_conditions(State(desk): State<Desk>, request: Request) -> Answer {
+async fn set_conditions(State(state): State<LabState>, request: Request) -> Answer {
     let page = guard::page(request.headers()).ok_or(HttpError::Internal)?;
     let forecast: Forecast = read(request).await?;
-    let conditions = &desk.lab.shared.conditions;
+    let conditions = &state.lab.shared.conditions;
     conditions
         .set(&page, &forecast)
         .map_err(HttpError::BadRequest)?;
-    Ok(shown(&conditions.view(Some(&page))))
+    Ok(json(&conditions.view(Some(&page))))
 }
 
-async fn clear_conditions(State(desk): State<Desk>, headers: HeaderMap) -> Answer {
-    desk.lab.shared.conditions.clear();
-    conditions(State(desk), headers).await
+async fn clear_conditions(State(state): State<LabState>, headers: HeaderMap) -> Answer {
+    state.lab.shared.conditions.clear();
+    conditions(State(state), headers).await
 }
 
-async fn begin_stampede(State(desk): State<Desk>, request: Request) -> Answer {
+async fn begin_stampede(State(state): State<LabState>, request: Request) -> Answer {
     let order: StampedeOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
-    let shared = &desk.lab.shared;
+    let shared = &state.lab.shared;
     accepted(stampede::begin(
         &shared.runs,
         Arc::clone(&shared.ground),
@@ -172,10 +171,10 @@ async fn begin_stampede(State(desk): State<Desk>, request: Request) -> Answer {
     ))
 }
 
-async fn begin_incident(State(desk): State<Desk>, request: Request) -> Answer {
+async fn begin_incident(State(state): State<LabState>, request: Request) -> Answer {
     let order: IncidentOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
-    let shared = &desk.lab.shared;
+    let shared = &state.lab.shared;
     accepted(incident::begin(
         &shared.runs,
         Arc::clone(&shared.ground),
@@ -183,43 +182,45 @@ async fn begin_incident(State(desk): State<Desk>, request: Request) -> Answer {
     ))
 }
 
-async fn run(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {
-    Ok(shown(&find(&desk, &id)?.view()))
+async fn run(State(state): State<LabState>, Path(id): Path<String>) -> Answer {
+    Ok(json(&find(&state, &id)?.view()))
 }
 
-async fn stop_run(State(desk): State<Desk>, Path(id): Path<String>) -> Answer {
-    let run = find(&desk, &id)?;
+async fn stop_run(State(state): State<LabState>, Path(id): Path<String>) -> Answer {
+    let run = find(&state, &id)?;
     let status = if run.stop() {
         StatusCode::ACCEPTED
     } else {
         StatusCode::OK
     };
     run.over().await;
-    Ok((status, shown(&run.view())).into_response())
+    Ok((status, json(&run.view())).into_response())
 }
 
 async fn asset(Path(file): Path<String>) -> Answer {
     assets::find(&file).ok_or(HttpError::NotFound)
 }
 
-fn find(desk: &Desk, id: &str) -> Result<Arc<Run>, HttpError> {
+fn find(state: &LabState, id: &str) -> Result<Arc<Run>, HttpError> {
     let id = id.parse().map_err(|_| HttpError::NotFound)?;
-    desk.lab.shared.runs.find(id).ok_or(HttpError::NotFound)
+    state.lab.shared.runs.find(id).ok_or(HttpError::NotFound)
 }
 
 fn accepted(begun: Result<Arc<Run>, NotBegun>) -> Answer {
     let run = begun.map_err(|why| match why {
-        NotBegun::Busy => HttpError::Busy,
+        NotBegun::Busy => HttpError::Busy(
+            "a run is under way, or was stopped and is about to end; stop it or wait for its end",
+        ),
         NotBegun::TooLarge(why) => HttpError::BadRequest(why),
     })?;
-    let mut response = (StatusCode::ACCEPTED, shown(&run.view())).into_response();
+    let mut response = (StatusCode::ACCEPTED, json(&run.view())).into_response();
     let location = HeaderValue::try_from(format!("/lab/runs/{}", run.id));
     let location = location.map_err(|_| HttpError::Internal)?;
     response.headers_mut().insert(LOCATION, location);
     Ok(response)
 }
 
-/// A body in JSON; an empty one asks for nothing in particular.
+/// Reads a body in JSON. An empty one means the defaults.
 async fn read<T: DeserializeOwned + Default>(request: Request) -> Result<T, HttpError> {
     let body = to_bytes(request.into_body(), LONGEST_BODY).await;
     let body: Bytes = body.map_err(|_| HttpError::TooLarge)?;
@@ -240,7 +241,7 @@ fn parameter(request: &Request, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-fn shown(value: &impl Serialize) -> Response {
+fn json(value: &impl Serialize) -> Response {
     let Ok(text) = serde_json::to_vec(value) else {
         return HttpError::Internal.into_response();
     };

@@ -22,8 +22,6 @@ use crate::metrics::Metrics;
 pub struct Shown {
     /// The table, the timeline or the JSON.
     pub text: String,
-    /// Why it could not be run to its end.
-    pub problem: Option<String>,
     /// Whether the promise was kept.
     pub ok: bool,
 }
@@ -36,8 +34,9 @@ struct Document {
     metrics: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Shows what the command asks for. Progress goes to standard error meanwhile.
-/// An error is what the command, or a setting, asks for in vain.
+/// Runs what the command asks for and shows it. Progress, and why a run did not reach its end, go to standard error.
+/// An error says what the command or a setting asks for in vain.
+#[tokio::main]
 pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String> {
     // Nothing listens here, so that the address does not matter as it does for the page.
     let embedded = config.database_url.is_none() && config.redis_url.is_none();
@@ -68,6 +67,9 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
     }
     let view = run.view();
     let problem = view.problem.clone();
+    if let Some(problem) = &problem {
+        eprintln!("stampede: {problem}");
+    }
     let ok = view.result["verdict"]["ok"] == true && problem.is_none();
     let text = if command.json {
         let document = Document {
@@ -83,7 +85,7 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
     } else {
         pages::table(&view.result)
     };
-    Ok(Shown { text, problem, ok })
+    Ok(Shown { text, ok })
 }
 
 fn begin(runs: &Runs, ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<Run>, &'static str> {

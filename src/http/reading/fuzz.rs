@@ -1,8 +1,8 @@
-//! The query's reader against a model of it that shares no code with it, on queries that nobody would think of.
+//! The query's reader against a model of it that shares no code with it, on queries made at random.
 
 use proptest::prelude::*;
 
-use super::{LONGEST, template_id};
+use super::{LONGEST_QUERY, template_id};
 use crate::template::TemplateId;
 
 const LARGEST: &str = "9223372036854775807";
@@ -14,7 +14,7 @@ fn model(query: &str) -> Option<i64> {
         (decoded(name) == b"id").then(|| decoded(value))
     });
     let (id, another) = (ids.next()?, ids.next());
-    if query.len() > LONGEST || another.is_some() || !id.iter().all(u8::is_ascii_digit) {
+    if query.len() > LONGEST_QUERY || another.is_some() || !id.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let digits = String::from_utf8(id).ok()?;
