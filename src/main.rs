@@ -1,4 +1,4 @@
-//! The binary: the command line's four ways, and the exit code of each.
+//! The binary: the command line's four ways, and their exit codes.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -8,32 +8,24 @@ use stampede::config::{self, Command, Problems};
 use stampede::{healthcheck, lab};
 
 fn main() -> ExitCode {
-    match config::command() {
+    let ok = match config::command() {
         Ok(Command::Serve(config)) => match app::run(config) {
-            Ok(()) => exit(true),
-            Err(StartError::Settings(problems)) => refuse(&problems),
-            Err(StartError::Io(_)) => exit(false),
+            Err(StartError::Settings(problems)) => return refuse(&problems),
+            ended => ended.is_ok(),
         },
-        Ok(Command::Healthcheck(config)) => exit(healthcheck::is_healthy(config.http_addr)),
+        Ok(Command::Healthcheck(config)) => healthcheck::is_healthy(config.http_addr),
         Ok(Command::Lab(config, command)) => match lab::show(&config, &command) {
-            Ok(shown) => exit(print(&shown.text) && shown.ok),
-            Err(complaint) => wrong_setting(&complaint),
+            Ok(shown) => print(&shown.text) && shown.ok,
+            Err(complaint) => return wrong_setting(&complaint),
         },
-        Ok(Command::Print(text)) => exit(print(&text)),
-        Err(problems) => refuse(&problems),
-    }
+        Ok(Command::Print(text)) => print(&text),
+        Err(problems) => return refuse(&problems),
+    };
+    ExitCode::from(u8::from(!ok))
 }
 
 fn print(text: &str) -> bool {
     std::io::stdout().write_all(text.as_bytes()).is_ok()
-}
-
-fn exit(ok: bool) -> ExitCode {
-    if ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
 }
 
 fn refuse(problems: &Problems) -> ExitCode {

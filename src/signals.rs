@@ -3,9 +3,10 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
-const CUT_SHORT: i32 = 1;
+/// The exit code after a second signal.
+const ENDED_AT_ONCE: i32 = 1;
 
-/// The signals, listened to from when this is made.
+/// The signals. None is missed after this was made.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -29,7 +30,7 @@ impl Signals {
         tokio::spawn(async move {
             self.next().await;
             warn!("a second signal: ending at once");
-            std::process::exit(CUT_SHORT);
+            std::process::exit(ENDED_AT_ONCE);
         });
     }
 

@@ -1,8 +1,8 @@
-//! [`Connections`]: the connections that are open, how long each may wait for its peer, and a way to close it.
+//! [`Connections`]: the open connections, their time-outs, and a way to close them.
 //!
-//! hyper has one time-out for the wait between two requests and for a request's head. These are two waits: a load
-//! balancer keeps idle connections for a minute and expects the next request on them to be answered, while a head that
-//! trickles in has to be cut soon. So a connection notes what it hears and says, and its timer asks which wait this is.
+//! hyper has one time-out for an idle connection and for a request's head. They differ: a load balancer keeps idle
+//! connections for a minute and expects an answer on them, while a slow head must be cut soon. So a connection records
+//! what it reads and writes, and its timer decides from that which of the two time-outs applies.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep_until};
 
-/// The longest that a peer may take for what the server waits for.
+/// The longest waits for a peer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// The next request on a connection that has had one.
+pub(super) struct Timeouts {
+    /// For the next request on a connection that has had one.
     pub(super) idle: Duration,
-    /// A head, from its first byte; on a new connection, from when it was accepted.
+    /// For a whole head: from its first byte or, on a new connection, from the accept.
     pub(super) head: Duration,
 }
 
 /// The open connections.
 pub(super) struct Connections {
-    patience: Patience,
+    timeouts: Timeouts,
     began: Instant,
     open: Mutex<Open>,
 }
@@ -40,20 +40,20 @@ struct Open {
 }
 
 impl Connections {
-    pub(super) fn new(patience: Patience) -> Arc<Self> {
+    pub(super) fn new(timeouts: Timeouts) -> Arc<Self> {
         Arc::new(Self {
-            patience,
+            timeouts,
             began: Instant::now(),
             open: Mutex::default(),
         })
     }
 
-    /// Adds a connection that was just accepted.
-    pub(super) fn open(self: &Arc<Self>) -> Place {
+    /// Registers a connection that was just accepted.
+    pub(super) fn open(self: &Arc<Self>) -> OpenConnection {
         let connection = Arc::new(Connection {
-            patience: self.patience,
+            timeouts: self.timeouts,
             began: self.began,
-            activity: AtomicU64::new(since(self.began, Instant::now())),
+            activity: AtomicU64::new(micros_since(self.began, Instant::now())),
             is_new: AtomicBool::new(true),
             sleep: Mutex::default(),
             close: Notify::new(),
@@ -62,27 +62,25 @@ impl Connections {
         open.opened += 1;
         let number = open.opened;
         open.connections.insert(number, Arc::clone(&connection));
-        Place {
+        OpenConnection {
             connections: Arc::clone(self),
             connection,
             number,
         }
     }
 
-    /// Asks the connection that has been idle longest to close; false if none is idle.
-    pub(super) fn close_longest_idle(&self) -> bool {
+    /// Asks the connection that has been idle longest to close, if one is idle.
+    pub(super) fn close_longest_idle(&self) {
         let open = self.open.lock();
         let idle = open.connections.values().filter_map(|connection| {
             let activity = connection.activity.load(Ordering::Relaxed);
             (activity < READING).then_some((activity, connection))
         });
-        let longest = idle.min_by_key(|(since, _)| *since);
-        if let Some((_, connection)) = longest {
-            // It is busy with closing, so that the next call finds another one.
+        if let Some((_, connection)) = idle.min_by_key(|(since, _)| *since) {
+            // No longer idle, so that the next call finds another connection.
             connection.activity.store(ANSWERING, Ordering::Relaxed);
             connection.close.notify_one();
         }
-        longest.is_some()
     }
 
     /// Asks every connection to close: an idle one at once, others after the answer that is under way.
@@ -93,39 +91,40 @@ impl Connections {
     }
 }
 
-/// A connection's place among the open ones, until it is dropped.
-pub(super) struct Place {
+/// A connection that is registered as open until this is dropped.
+pub(super) struct OpenConnection {
     connections: Arc<Connections>,
     connection: Arc<Connection>,
     number: u64,
 }
 
-impl Place {
+impl OpenConnection {
     /// Completes when the connection is asked to close.
     pub(super) async fn asked_to_close(&self) {
         self.connection.close.notified().await;
     }
 
-    /// A stream of which the connection notes what it hears and says.
-    pub(super) fn noted<S>(&self, stream: S) -> Noted<S> {
-        Noted {
+    /// Records what is read from the stream and written to it.
+    pub(super) fn recorded<S>(&self, stream: S) -> RecordedStream<S> {
+        RecordedStream {
             stream,
             connection: Arc::clone(&self.connection),
         }
     }
 
-    /// A timer for hyper, which has to set it to [`Patience::idle`].
-    pub(super) fn timer(&self) -> HeadTimer {
-        HeadTimer(Arc::clone(&self.connection))
+    /// A timer for hyper, whose time-out for heads has to be [`Timeouts::idle`].
+    pub(super) fn timer(&self) -> ConnectionTimer {
+        ConnectionTimer(Arc::clone(&self.connection))
     }
 
-    /// A mark to be set when a request is whole: it may have been read together with an earlier one.
-    pub(super) fn mark(&self) -> Mark {
-        Mark(Arc::clone(&self.connection))
+    /// To be called when a request is whole: it may have been read together with an earlier one.
+    pub(super) fn record_request(&self) -> impl Fn() + use<> {
+        let connection = Arc::clone(&self.connection);
+        move || connection.activity.store(ANSWERING, Ordering::Relaxed)
     }
 }
 
-impl Drop for Place {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.connections
             .open
@@ -135,22 +134,13 @@ impl Drop for Place {
     }
 }
 
-/// Notes that a connection is answering.
-pub(super) struct Mark(Arc<Connection>);
-
-impl Mark {
-    pub(super) fn answering(&self) {
-        self.0.activity.store(ANSWERING, Ordering::Relaxed);
-    }
-}
-
-/// What a connection is doing.
+/// What one connection is doing.
 struct Connection {
-    patience: Patience,
+    timeouts: Timeouts,
     began: Instant,
-    /// [`READING`], [`ANSWERING`], or idle since so many microseconds after `began`.
+    /// [`READING`], [`ANSWERING`], or the microseconds after `began` at which it became idle.
     activity: AtomicU64,
-    /// Whether it has not had a request yet.
+    /// Whether hyper has not waited for a head yet.
     is_new: AtomicBool,
     /// The one sleep of this connection, moved from wait to wait. A new sleep for each request would be entered among
     /// all sleeps of the runtime and taken out again, under a lock.
@@ -158,13 +148,13 @@ struct Connection {
     close: Notify,
 }
 
-/// Bytes have come since the last answer.
+/// A head has begun: bytes were read after the last answer.
 const READING: u64 = u64::MAX - 1;
 
 /// A request is being answered.
 const ANSWERING: u64 = u64::MAX;
 
-fn since(began: Instant, now: Instant) -> u64 {
+fn micros_since(began: Instant, now: Instant) -> u64 {
     let micros = now.saturating_duration_since(began).as_micros();
     u64::try_from(micros).unwrap_or(0).min(READING - 1)
 }
@@ -175,13 +165,13 @@ impl Connection {
     }
 }
 
-/// A stream whose connection notes what it hears and says.
-pub(super) struct Noted<S> {
+/// A stream whose connection records what is read and written.
+pub(super) struct RecordedStream<S> {
     stream: S,
     connection: Arc<Connection>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RecordedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -196,7 +186,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RecordedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -215,28 +205,28 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
     }
 }
 
-/// The timer of one connection: gives each wait its own deadline.
-pub(super) struct HeadTimer(Arc<Connection>);
+/// The timer of one connection, which chooses the time-out of each wait.
+pub(super) struct ConnectionTimer(Arc<Connection>);
 
-impl Timer for HeadTimer {
+impl Timer for ConnectionTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(self.now() + duration)
     }
 
-    /// hyper begins to wait for a head, for as long as a connection may be idle.
+    /// Called when hyper begins to wait for a head. The deadline is that of an idle connection.
     fn sleep_until(&self, deadline: time::Instant) -> Pin<Box<dyn Sleep>> {
         let Self(connection) = self;
-        let began = Instant::from(deadline) - connection.patience.idle;
+        let began = Instant::from(deadline) - connection.timeouts.idle;
         let is_new = connection.is_new.load(Ordering::Relaxed);
         if is_new {
             connection.is_new.store(false, Ordering::Relaxed);
         }
-        // hyper may have read the beginning of the next head already, behind the answer to the last one.
+        // hyper may have read the beginning of the next head with the last request.
         if !connection.is_reading() {
-            let idle = since(connection.began, began);
+            let idle = micros_since(connection.began, began);
             connection.activity.store(idle, Ordering::Relaxed);
         }
-        Box::pin(Wait {
+        Box::pin(HeadWait {
             connection: Arc::clone(connection),
             began,
             head_began: is_new.then_some(began),
@@ -249,31 +239,31 @@ impl Timer for HeadTimer {
 }
 
 /// One wait for a head.
-struct Wait {
+struct HeadWait {
     connection: Arc<Connection>,
     began: Instant,
     /// None while the connection is idle.
     head_began: Option<Instant>,
 }
 
-impl Sleep for Wait {}
+impl Sleep for HeadWait {}
 
-impl Future for Wait {
+impl Future for HeadWait {
     type Output = ();
 
-    /// hyper polls it only when what has come is not a whole head.
+    /// hyper polls this only while no whole head has arrived.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.head_began.is_none() && self.connection.is_reading() {
             self.head_began = Some(Instant::now());
         }
-        let patience = self.connection.patience;
+        let timeouts = self.connection.timeouts;
         let deadline = match self.head_began {
-            Some(began) => began + patience.head,
-            None => self.began + patience.idle,
+            Some(began) => began + timeouts.head,
+            None => self.began + timeouts.idle,
         };
         let mut sleep = self.connection.sleep.lock();
         let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        // It was set for an idle connection, on which a head has begun now.
+        // It was set while the connection was idle, and a head has begun since.
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }

@@ -1,4 +1,4 @@
-//! Why a request was answered as it was: one real request, and a sentence for each member of its headers.
+//! Explains an answer: makes one real request and says what each member of the answer's headers means.
 
 use axum::body::to_bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -37,7 +37,7 @@ struct Part {
     meaning: &'static str,
 }
 
-/// What is shown of an answer's headers.
+/// The headers of an answer that are shown.
 const SHOWN: [&str; 9] = [
     "cache-status",
     "server-timing",
@@ -52,7 +52,7 @@ const SHOWN: [&str; 9] = [
 
 const LONGEST_BODY: usize = 1024 * 1024;
 
-/// Makes the request and explains its answer; none if the id cannot stand in an address.
+/// Makes the request and explains its answer; none if the id cannot be part of an address.
 pub(super) async fn explain(http: &Http, id: &str) -> Option<Explained> {
     let began = Instant::now();
     let response = http.get_template(&format!("id={id}")).await?;
@@ -109,12 +109,12 @@ fn sentence(status: StatusCode, members: &[&str]) -> &'static str {
         }
         200 if has("hit") => "The cache had it.",
         200 if has("collapsed") => {
-            "It was not cached, and somebody else's query was under way: this request waited for that one's result."
+            "It was not cached, and another request's query was under way: this request waited for its result."
         }
         200 => {
-            "It was not cached: this request asked the database, and whoever came meanwhile got its result."
+            "It was not cached: this request asked the database, and requests that came meanwhile got its result."
         }
-        _ => "Something here is broken.",
+        _ => "The service has an error.",
     }
 }
 
@@ -131,7 +131,7 @@ fn meaning(member: &str) -> &'static str {
         "detail=stale" => "from a copy whose TTL is over",
         member if member.starts_with("ttl=-") => "for so many seconds its TTL has been over",
         member if member.starts_with("ttl=") => "for so many more seconds the answer holds",
-        _ => "said by this service, and not known to the lab",
+        _ => "from this service, but not known to the lab",
     }
 }
 
@@ -144,7 +144,7 @@ fn part(member: &str) -> Option<Part> {
             "cache" => "asking the cache, at most REDIS_TIMEOUT",
             "wait" => "waiting for another request's query",
             "db" => "this request's own query, the wait for a database slot included",
-            _ => "said by this service, and not known to the lab",
+            _ => "from this service, but not known to the lab",
         },
     })
 }

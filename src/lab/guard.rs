@@ -1,8 +1,8 @@
-//! Who may ask the lab for anything: a page of this very service, opened on this machine.
+//! Which requests the lab accepts: those of this service's own page, opened on this machine.
 //!
-//! The lab makes load and faults, so that a page of somebody else's, open in the same browser, must not reach it. Its name
-//! for this address would be in `Host` (a name can be made to lead anywhere), its own address in `Origin`; and a header of
-//! our own can be sent by no page of another origin unless we say so, which we never do.
+//! The lab makes load and faults, so a foreign page in the same browser must not reach it. `Host` would have the foreign
+//! page's name for this address (DNS rebinding), `Origin` its own address. And browsers let no page of another origin send
+//! our own header, because this service never allows it.
 
 use std::net::IpAddr;
 
@@ -16,12 +16,12 @@ use super::Lab;
 use crate::config::Config;
 use crate::http::HttpError;
 
-/// Names the page that asks.
+/// The token of the page that asks.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-stampede-lab");
 
 const LONGEST_TOKEN: usize = 64;
 
-/// By which names the service may be called.
+/// The names under which the lab may be asked.
 #[derive(Debug)]
 pub(super) struct Hosts {
     own: IpAddr,
@@ -36,7 +36,7 @@ impl Hosts {
         }
     }
 
-    /// Whether this is a name for this machine, or one that was configured; with any port.
+    /// Whether this is a name of this machine or a configured one, with any port.
     fn include(&self, authority: &str) -> bool {
         let host = without_port(authority);
         let address = host.trim_start_matches('[').trim_end_matches(']');
@@ -65,7 +65,7 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-/// Lets a request through, or says why not.
+/// The layer that lets a request through or refuses it.
 pub(super) async fn guard(State(lab): State<Lab>, request: Request, next: Next) -> Response {
     match check(&lab.shared.hosts, &request) {
         Ok(page) => {
@@ -78,7 +78,7 @@ pub(super) async fn guard(State(lab): State<Lab>, request: Request, next: Next) 
     }
 }
 
-/// The page that asks, if it says who it is.
+/// The token of the page that asks, if it has one, or why the request is refused.
 fn check(hosts: &Hosts, request: &Request) -> Result<Option<String>, &'static str> {
     let headers = request.headers();
     let host = only(headers, &HOST).ok_or("the request must name one host")?;
@@ -101,7 +101,7 @@ fn check(hosts: &Hosts, request: &Request) -> Result<Option<String>, &'static st
     Ok(page)
 }
 
-/// The value of a header that is there once.
+/// The value of a header that is given exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().map(HeaderValue::to_str)?.ok()?;
@@ -115,14 +115,14 @@ fn is_own(origin: Option<&str>, host: &str) -> bool {
     })
 }
 
-/// The token of the page that asks, if it has a proper one.
+/// The token of the page that asks, if it is a valid one.
 pub(super) fn page(headers: &HeaderMap) -> Option<String> {
     let token = only(headers, &TOKEN)?;
-    let proper = (1..=LONGEST_TOKEN).contains(&token.len())
+    let is_valid = (1..=LONGEST_TOKEN).contains(&token.len())
         && token
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    proper.then(|| token.to_owned())
+    is_valid.then(|| token.to_owned())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ const WALLS: &[(&[&str], &[&str])] = &[
     (&["std::env::", "env::var"], &["config"]),
     (&["quick_cache::"], &["freshness"]),
     (&["prometheus::"], &["metrics"]),
+    (&["crate::lab"], &["app", "lab"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
