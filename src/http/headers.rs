@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use axum::http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::Full;
 
 use crate::freshness::Content;
 use crate::metrics::labels::Source;
 use crate::service::{Answer, Timings};
-use crate::template::TemplateId;
+use crate::template::{Template, TemplateId};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -37,6 +37,7 @@ pub(super) fn template(
     let value = |of: Range<usize>| {
         HeaderValue::from_maybe_shared(values.slice(of)).expect("made of digits and ASCII literals")
     };
+    // These six and the request's id.
     headers.reserve(7);
     if !unchanged {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -56,6 +57,21 @@ pub(super) fn template(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     response
+}
+
+/// 200 with the template as a writer has just left it.
+pub(super) fn written(template: &Template) -> Response {
+    let mut etag = String::new();
+    add_etag(&mut etag, template.id, template.version);
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            ETAG,
+            HeaderValue::try_from(etag).expect("made of digits and ASCII literals"),
+        ),
+    ];
+    (headers, template.to_json()).into_response()
 }
 
 /// The values of the headers, one after the other in one allocation.
@@ -131,13 +147,7 @@ fn add_number(text: &mut String, number: impl itoa::Integer) {
     text.push_str(itoa::Buffer::new().format(number));
 }
 
-/// The entity tag of one version of a template.
-pub(super) fn etag(id: TemplateId, version: i64) -> String {
-    let mut text = String::new();
-    add_etag(&mut text, id, version);
-    text
-}
-
+/// Adds the entity tag of one version of a template.
 fn add_etag(text: &mut String, id: TemplateId, version: i64) {
     text.push('"');
     add_number(text, id.number());
@@ -152,7 +162,7 @@ pub(super) fn version_of(id: TemplateId, tag: &str) -> Option<i64> {
     (number(named)? == id.number()).then(|| number(version))?
 }
 
-/// A number in a tag, in the only form that [`etag`] writes.
+/// A number in a tag, in the only form that [`add_etag`] writes.
 fn number(text: &str) -> Option<i64> {
     let is_ours = !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
     is_ours.then(|| text.parse().ok())?
@@ -226,7 +236,9 @@ mod tests {
     fn the_version_of_a_tag_is_the_one_that_it_was_made_of() {
         let id = TemplateId::new(ID).unwrap();
         for version in [1, 10, i64::MAX] {
-            assert_eq!(version_of(id, &etag(id, version)), Some(version));
+            let mut tag = String::new();
+            add_etag(&mut tag, id, version);
+            assert_eq!(version_of(id, &tag), Some(version));
         }
     }
 }

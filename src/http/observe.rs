@@ -40,7 +40,7 @@ pub(super) async fn observe(
     let route = route.unwrap_or(Route::Unmatched);
     let method = Method::named(request.method().as_str());
     let id = request_id(request.headers());
-    let mut observed = Observed::begin(&http.metrics, route, method);
+    let observed = Observed::begin(&http.metrics, route, method);
     let response = problems::explain(next.run(request).await, &id);
     observed.finish(id, response)
 }
@@ -88,7 +88,7 @@ impl<'a> Observed<'a> {
     }
 
     /// Notes the answer's status and puts the request's id on it.
-    pub(super) fn finish<B>(&mut self, id: HeaderValue, mut response: Response<B>) -> Response<B> {
+    pub(super) fn finish<B>(mut self, id: HeaderValue, mut response: Response<B>) -> Response<B> {
         self.status = response.status().as_u16();
         if tracing::enabled!(tracing::Level::DEBUG) {
             self.log(&id);

@@ -45,7 +45,7 @@ impl Http {
         id: HeaderValue,
         request: Result<ReadRequest, HttpError>,
     ) -> Response<AnswerBody> {
-        let mut observed = Observed::begin(&self.metrics, Route::TemplateDetails, method);
+        let observed = Observed::begin(&self.metrics, Route::TemplateDetails, method);
         // After a panic it is not polled again. What it shares with others is guarded by drops and locks.
         let refused = match AssertUnwindSafe(read(self, request)).catch_unwind().await {
             Ok(Ok(template)) => return observed.finish(id, template).map(Either::Left),

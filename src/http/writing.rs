@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH,
-};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
-use super::headers::{etag, version_of};
+use super::headers::{self, version_of};
 use super::observe::ResponseCount;
 use super::problems::HttpError;
 use super::{Http, reading};
@@ -77,15 +75,7 @@ async fn answer(http: &Http, head: &Parts, body: Body) -> Result<Response, HttpE
     };
     let _admitted = http.admit()?;
     Ok(match http.service.change(id, change).await? {
-        TemplateState::Present(template) => {
-            let tag = HeaderValue::try_from(etag(id, template.version));
-            let headers = [
-                (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                (ETAG, tag.expect("made of digits and ASCII literals")),
-            ];
-            (headers, template.to_json()).into_response()
-        }
+        TemplateState::Present(template) => headers::written(&template),
         TemplateState::Absent { .. } => StatusCode::NO_CONTENT.into_response(),
     })
 }
