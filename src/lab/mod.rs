@@ -1,8 +1,8 @@
-//! The lab: see a stampede, and see it not happen.
+//! The lab: makes a stampede, and shows how the service prevents one.
 //!
-//! It runs the production code and no model of it: a run opens its own [`stage::Stage`] from the same parts as the service,
-//! the background traffic goes through the service's own router, and faults are made where a command or a query is
-//! sent ([`crate::fault`]).
+//! It runs the production code, not a model of it. A run opens its own [`stage::Stage`] from the same parts as the service,
+//! the background traffic is answered by the handler of a GET, and faults are made where a command or a query is sent
+//! ([`crate::fault`]).
 //!
 //! In reading order: [`plan`] is what a run is asked to do and [`limits`] how much; [`strategy`] who competes; [`stage`]
 //! where; [`stampede`] and [`incident`] what happens; [`run`] how far it has come, and [`runs`] that there is one at a time. [`conditions`] holds faults and
@@ -68,14 +68,14 @@ struct Shared {
     tasks: parking_lot::Mutex<Vec<AbortHandle>>,
 }
 
-/// What the service tells the lab while it is being built.
+/// Records the loads of a service that is built before its lab.
 #[derive(Clone, Default)]
 pub struct Watch {
     flights: Arc<FlightLog>,
 }
 
 impl Watch {
-    /// What is to be told of each landing.
+    /// The hook that the service calls when a load ends.
     pub fn on_landing(&self) -> impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static + use<> {
         self.flights.hook("service")
     }
@@ -131,7 +131,7 @@ impl Lab {
         routes::router(self.clone(), http)
     }
 
-    /// Ends everything that it has begun: the service is about to end.
+    /// Ends its run, its faults and its tasks, because the service is about to end.
     pub fn stop(&self) {
         if let Some(run) = self.shared.runs.last() {
             run.stop();
