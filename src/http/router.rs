@@ -145,7 +145,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new("test"));
         let backends = Backends::new(&config).unwrap();
         let (cache, store) = backends.open(&config, &metrics).await;
-        let service = TemplateService::new(&config, cache, store, Arc::clone(&metrics));
+        let service = TemplateService::new(&config, cache, store, Arc::clone(&metrics), |_| {});
         Http::new(service, metrics, &config)
     }
 
