@@ -37,8 +37,6 @@ pub(super) async fn get(State(http): State<Arc<Http>>, request: Request) -> Resp
 
 impl Http {
     /// Does what the route and its layers do: reads a template, observes the request, survives a panic.
-    ///
-    /// The gate counts what this saves of a hit: `redis-hit` in `bench/counts.txt`.
     pub(super) async fn read(
         &self,
         method: Method,
