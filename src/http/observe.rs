@@ -31,13 +31,13 @@ pub(super) async fn observe(
         .get::<MatchedPath>()
         .map(MatchedPath::as_str);
     let route = match path {
-        Some(path) if path.starts_with("/lab") => Some(Route::Lab),
-        path => Route::ALL
-            .iter()
-            .copied()
-            .find(|route| Some(route.as_str()) == path),
+        Some(path) if path.starts_with("/lab") => Route::Lab,
+        path => {
+            let mut routes = Route::ALL.iter().copied();
+            let route = routes.find(|route| Some(route.as_str()) == path);
+            route.unwrap_or(Route::Unmatched)
+        }
     };
-    let route = route.unwrap_or(Route::Unmatched);
     let method = Method::named(request.method().as_str());
     let id = request_id(request.headers());
     let observed = Observed::begin(&http.metrics, route, method);
