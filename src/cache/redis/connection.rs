@@ -17,10 +17,9 @@ use arc_swap::ArcSwapOption;
 use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use super::deadlines::Deadlines;
 use super::outbox::{Kept, Outbox};
 use super::topology::{Link, LinkState, Server, reason};
 use crate::cache::breaker::{Backoff, Breaker, Verdict};
@@ -71,7 +70,6 @@ struct Shared {
     server: Server,
     connected: ArcSwapOption<Connected>,
     timeout: Duration,
-    deadlines: Deadlines,
     faults: Switch,
     disconnected: Notify,
     outbox: Outbox,
@@ -109,7 +107,6 @@ impl RedisConnection {
             server,
             connected: ArcSwapOption::empty(),
             timeout,
-            deadlines: Deadlines::new(timeout),
             faults,
             disconnected: Notify::new(),
             outbox: Outbox::new(timeout, Arc::clone(&metrics)),
@@ -303,12 +300,12 @@ impl Shared {
         began: Instant,
         reply: Pin<&mut impl Future<Output = RedisResult<T>>>,
     ) -> Result<T, Failure> {
-        match self.deadlines.meet(began, reply).await {
-            Some(Ok(value)) => {
+        match timeout_at(began + self.timeout, reply).await {
+            Ok(Ok(value)) => {
                 connected.breaker.record_answer();
                 Ok(value)
             }
-            Some(Err(error)) => match connected.link.state_after(&error) {
+            Ok(Err(error)) => match connected.link.state_after(&error) {
                 LinkState::Well => {
                     connected.breaker.record_answer();
                     Err(Failure::Server(error))
@@ -319,7 +316,7 @@ impl Shared {
                     Err(Failure::Unavailable)
                 }
             },
-            None => {
+            Err(_) => {
                 if connected.breaker.record_timeout(began) == Verdict::GiveUp {
                     self.disconnect(connected, "it does not answer in time");
                 }

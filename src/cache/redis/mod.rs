@@ -3,7 +3,6 @@
 mod batch;
 mod codec;
 mod connection;
-mod deadlines;
 mod lease;
 mod outbox;
 mod scripts;
