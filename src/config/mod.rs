@@ -48,6 +48,10 @@ pub struct Config {
     pub early_refresh: Option<f64>,
     /// How long after its TTL a template still answers while it is loaded anew.
     pub stale_while_revalidate: Duration,
+    /// Longest wait for a load while a copy can stand in for it; 0 = until the load ends.
+    pub soft_timeout: Duration,
+    /// How long a confirmed copy answers without asking Redis; 0 = not at all.
+    pub near_for: Duration,
     /// Bound of the in-process copy; 0 = none.
     pub local_entries: usize,
     /// The whole of one Redis call.
@@ -166,6 +170,8 @@ impl Config {
             early_refresh: read.factor("EARLY_REFRESH"),
             stale_while_revalidate: read
                 .duration("STALE_WHILE_REVALIDATE", Duration::ZERO..=30 * DAY),
+            soft_timeout: read.duration("SOFT_TIMEOUT", Duration::ZERO..=MINUTE),
+            near_for: read.duration("NEAR_FOR", Duration::ZERO..=MINUTE),
             local_entries: read.number("LOCAL_ENTRIES", 0..=10_000_000),
             redis_timeout: read.duration("REDIS_TIMEOUT", MILLISECOND..=MINUTE),
             db_max_connections: read.number("DB_MAX_CONNECTIONS", 1..=1_000),

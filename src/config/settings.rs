@@ -102,6 +102,18 @@ pub const SETTINGS: &[Setting] = &[
         "window after the TTL in which the old value answers, marked, while one load runs",
     ),
     plain(
+        "SOFT_TIMEOUT",
+        "300ms",
+        "300ms",
+        "longest wait for a load while a good copy exists; then the copy answers, marked stale, and the load goes on; 0s = wait for the load",
+    ),
+    plain(
+        "NEAR_FOR",
+        "0s",
+        "500ms",
+        "a copy that Redis or the database confirmed less than this ago answers without asking Redis",
+    ),
+    plain(
         "LOCAL_ENTRIES",
         "10000",
         "10000",

@@ -53,7 +53,26 @@ impl Copies {
         (answers && self.ignored.admits(&entry)).then_some(entry)
     }
 
-    /// The entry that may answer when nothing else can (rule 6).
+    /// The entry that answers without asking Redis (rule 6).
+    pub fn near(&self, id: TemplateId, now: Moment) -> Option<Entry> {
+        if self.rules.near_for.is_zero() {
+            return None;
+        }
+        let known = self.known(id)?;
+        let is_confirmed = known.confirmed_at >= self.ignored.moment()
+            && now < known.confirmed_at.after(self.rules.near_for);
+        let entry = known.into_current()?;
+        (is_confirmed && self.rules.shows(&entry, now) == Shows::Fresh).then_some(entry)
+    }
+
+    /// The entry that stands in for a slow load (rule 7).
+    pub fn stand_in(&self, id: TemplateId, now: Moment) -> Option<Entry> {
+        let entry = self.known(id).and_then(Known::into_current)?;
+        let is_good = self.rules.is_last_known_good(&entry, now);
+        (is_good && self.ignored.admits(&entry)).then_some(entry)
+    }
+
+    /// The entry that may answer when nothing else can (rule 8).
     pub fn last_known_good(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         let entry = self.known(id)?.entry;
         self.rules.is_last_known_good(&entry, now).then_some(entry)
@@ -71,7 +90,7 @@ impl Copies {
         self.known(id).map(|known| known.version)
     }
 
-    /// The version that a change has led to if it was made, which is not known (rule 13).
+    /// The version that a change has led to if it was made, which is not known (rule 15).
     pub fn suspected_version(&self, id: TemplateId) -> Option<i64> {
         self.known_version(id).map(|known| known.saturating_add(1))
     }
@@ -82,19 +101,28 @@ impl Copies {
         self.map.is_none() || self.known(id).is_some_and(existed)
     }
 
-    /// Stores an entry unless it is superseded (rules 8 and 11).
+    /// Stores an entry unless it is superseded (rules 10 and 13).
     pub fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
+        self.confirm(id, entry, entry.stored_at)
+    }
+
+    /// The same for an entry that Redis, asked at this moment, has just confirmed.
+    pub fn confirm(&self, id: TemplateId, entry: &Entry, asked_at: Moment) -> Stored {
         let Some(map) = &self.map else {
             return Stored::No;
         };
         // A hit mostly brings what is here already: this look takes no lock that another hit waits for.
-        let is_here = |known: Known| known.is_current() && known.entry.is_same_answer(entry);
+        let is_news =
+            |known: &Known| !self.rules.near_for.is_zero() && known.confirmed_at < asked_at;
+        let is_here = |known: Known| {
+            known.is_current() && known.entry.is_same_answer(entry) && !is_news(&known)
+        };
         if map.get(id).is_some_and(is_here) {
             return Stored::Yes;
         }
         map.update(id, |known| {
             let Some(known) = known else {
-                return (Stored::Yes, Some(self.known_by(entry)));
+                return (Stored::Yes, Some(self.known_by(entry, asked_at)));
             };
             let is_refused =
                 entry.version < known.version && entry.stored_at < known.refuse_older_until;
@@ -103,12 +131,16 @@ impl Copies {
             }
             let is_later = known.entry.version != entry.version
                 || known.entry.content == Content::Tombstone
-                || known.entry.stored_at < entry.stored_at;
-            (Stored::Yes, is_later.then(|| self.known_by(entry)))
+                || known.entry.stored_at < entry.stored_at
+                || known.entry.is_same_answer(entry) && is_news(&known);
+            (
+                Stored::Yes,
+                is_later.then(|| self.known_by(entry, asked_at)),
+            )
         })
     }
 
-    /// Takes note of a change to the version of this tombstone (rule 9). The entry stays, as the last-known-good.
+    /// Takes note of a change to the version of this tombstone (rule 11). The entry stays, as the last-known-good.
     pub fn note(&self, id: TemplateId, tombstone: &Entry) -> Noted {
         let Some(map) = &self.map else {
             return Noted::News;
@@ -123,6 +155,7 @@ impl Copies {
             let entry = known.map_or_else(|| tombstone.clone(), |known| known.entry);
             let known = Known {
                 entry,
+                confirmed_at: tombstone.stored_at,
                 version: tombstone.version,
                 refuse_older_until: tombstone.expires_at,
             };
@@ -149,7 +182,7 @@ impl Copies {
         }
     }
 
-    /// Whether what a load brought may be stored (rule 10). `is_current`: its flight was not forgotten.
+    /// Whether what a load brought may be stored (rule 12). `is_current`: its flight was not forgotten.
     pub fn judge_load(&self, began: LoadBegan, is_current: bool) -> MayStore {
         if is_current && self.ignored.moment() == began.ignored_before {
             MayStore::Yes
@@ -162,9 +195,10 @@ impl Copies {
         self.map.as_ref()?.get(id)
     }
 
-    fn known_by(&self, entry: &Entry) -> Known {
+    fn known_by(&self, entry: &Entry, confirmed_at: Moment) -> Known {
         Known {
             entry: entry.clone(),
+            confirmed_at,
             version: entry.version,
             refuse_older_until: entry.stored_at.after(self.rules.refuse_older_for()),
         }
@@ -176,6 +210,8 @@ impl Copies {
 struct Known {
     /// The latest answer that was seen, or a tombstone if none was.
     entry: Entry,
+    /// When Redis was asked, or the database answered, that confirmed the entry last.
+    confirmed_at: Moment,
     /// The highest version that is known to exist.
     version: i64,
     /// Until when a lower version is refused.

@@ -22,37 +22,41 @@
 //!    lost, when every template may have changed, or when Redis rejects an invalidation.
 //! 5. **Redis answers for no longer than `CACHE_TTL` from now**, whatever another replica's clock wrote
 //!    ([`Rules::believe`]).
-//! 6. **When nothing else can answer, the last-known-good copy does**, for `STALE_FOR` after its TTL, marked as stale
+//! 6. **A near copy answers without asking Redis** ([`Copies::near`]), if `NEAR_FOR` is set: within its TTL, and for
+//!    `NEAR_FOR` after Redis or the database confirmed it. A gap ends that at once, until it is confirmed again.
+//! 7. **When a load takes longer than `SOFT_TIMEOUT`, a copy stands in** ([`Copies::stand_in`]), marked as stale, while the
+//!    load goes on. It must be the highest version that this replica knows, from after the last gap, and within `STALE_FOR`.
+//! 8. **When nothing else can answer, the last-known-good copy does**, for `STALE_FOR` after its TTL, marked as stale
 //!    ([`Copies::last_known_good`]). It may be superseded: an old template is better than none. An absence is not.
-//! 7. **A load answers its callers.** A follower whose flight began before this replica learnt of a higher version joins
+//! 9. **A load answers its callers.** A follower whose flight began before this replica learnt of a higher version joins
 //!    the next flight instead. A leader keeps its own result even if it is lower: the database may have been restored
 //!    from a backup ([`is_enough`]).
 //!
 //! # What may be stored
 //!
-//! 8. **A lower version never replaces a higher one**, in the local copy ([`Copies::store`]) as in Redis, where a script
+//! 10. **A lower version never replaces a higher one**, in the local copy ([`Copies::store`]) as in Redis, where a script
 //!    compares and stores in one step ([`replaces`]). Of the same version the later answer is kept.
-//! 9. **A tombstone replaces lower versions only.** From then on it refuses loads that began before the change.
-//! 10. **A load that was overtaken is shown but not stored** ([`Copies::judge_load`]): one whose flight was forgotten, or
+//! 11. **A tombstone replaces lower versions only.** From then on it refuses loads that began before the change.
+//! 12. **A load that was overtaken is shown but not stored** ([`Copies::judge_load`]): one whose flight was forgotten, or
 //!     during which a gap began. A tombstone of its version is stored instead, so that what its callers have seen is not
 //!     followed by something older.
-//! 11. **An entry refuses older versions for so long, not for ever** ([`Rules::refuse_older_for`]): until each load that
+//! 13. **An entry refuses older versions for so long, not for ever** ([`Rules::refuse_older_for`]): until each load that
 //!     began before it has ended and each older copy has expired. After that a lower version is believed, because only a
 //!     restored database can bring one.
-//! 12. **Redis is told before it is asked.** An invalidation that could not reach Redis waits, and Redis is not asked for
+//! 14. **Redis is told before it is asked.** An invalidation that could not reach Redis waits, and Redis is not asked for
 //!     that template meanwhile. Of several that wait for one template, the one that says most is kept ([`Rank`]).
-//! 13. **A change that may have been made counts as made** ([`Copies::suspected_version`]): a tombstone of the next
+//! 15. **A change that may have been made counts as made** ([`Copies::suspected_version`]): a tombstone of the next
 //!     version is stored. If no version is known, the template is removed from the caches.
 //!
 //! # Why no replica goes back
 //!
 //! Going back means that a replica shows a version as current after it has shown a higher one. Each answer comes from
-//! one of three places. From the local copy, it is the highest version this replica knows (3, 8), or its last-known-good
-//! copy, which is marked as stale (6). From Redis, it is compared with the local copy first: a lower version is not shown,
-//! and the template is loaded (3). From a load, it is stored locally, or leaves a tombstone there (8, 10), and a follower
-//! never takes a lower one (7). So every version that was shown is remembered, and everything that is shown as current is
+//! one of three places. From the local copy, it is the highest version this replica knows (3, 10), or its last-known-good
+//! copy, which is marked as stale (8). From Redis, it is compared with the local copy first: a lower version is not shown,
+//! and the template is loaded (3). From a load, it is stored locally, or leaves a tombstone there (10, 12), and a follower
+//! never takes a lower one (9). So every version that was shown is remembered, and everything that is shown as current is
 //! compared with what is remembered. Two exceptions are deliberate. The local copy is bounded: a template that was evicted
-//! is known no more, and then only rules 1, 8 and 12 hold, in Redis. And a restored database may go back (7, 11).
+//! is known no more, and then only rules 1, 10 and 14 hold, in Redis. And a restored database may go back (9, 13).
 //!
 //! After a write through one replica, that replica shows nothing older at once; the others as soon as Redis or the
 //! database's notice tells them, and at the latest when the TTL ends (1, 5).

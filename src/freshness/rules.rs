@@ -20,6 +20,8 @@ pub struct Rules {
     pub stale_window: Duration,
     /// How long a template answers after its TTL when nothing else can (`STALE_FOR`).
     pub stale_for: Duration,
+    /// How long a confirmed copy answers without asking Redis (`NEAR_FOR`).
+    pub near_for: Duration,
     /// The longest that a load can take that began before a change.
     pub longest_load: Duration,
 }
@@ -46,7 +48,7 @@ pub enum Stored {
     No,
 }
 
-/// Whether the result of a load may be stored (rule 10).
+/// Whether the result of a load may be stored (rule 12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MayStore {
     /// Nothing has overtaken the load.
@@ -64,6 +66,7 @@ impl Rules {
             negative_ttl: config.negative_ttl,
             stale_window: config.stale_while_revalidate,
             stale_for: config.stale_for,
+            near_for: config.near_for,
             longest_load: config.longest_load(),
         }
     }
@@ -78,7 +81,7 @@ impl Rules {
         Entry::new(state, now, ttl.saturating_sub(took), took)
     }
 
-    /// A tombstone for a change that has just become known (rule 9).
+    /// A tombstone for a change that has just become known (rule 11).
     pub fn tombstone(&self, version: i64, now: Moment) -> Entry {
         Entry::tombstone(version, now, self.longest_load)
     }
@@ -103,26 +106,26 @@ impl Rules {
         ignored.admits(&entry).then_some(entry)
     }
 
-    /// Whether an entry may answer when nothing else can (rule 6).
+    /// Whether an entry may answer when nothing else can (rule 8).
     pub fn is_last_known_good(&self, entry: &Entry, now: Moment) -> bool {
         matches!(entry.content, Content::Template(_))
             && now < entry.expires_at.after(self.stale_for)
     }
 
-    /// How long an entry refuses older versions in this process (rule 11).
+    /// How long an entry refuses older versions in this process (rule 13).
     pub fn refuse_older_for(&self) -> Duration {
         self.ttl + self.longest_load
     }
 
     /// How long Redis keeps an entry: while it may answer, and while a load of something older may be under way (rules 2
-    /// and 11).
+    /// and 13).
     pub fn kept_in_redis_for(&self, entry: &Entry, now: Moment) -> Duration {
         let answers_for = entry.expires_at.after(self.stale_window).since(now);
         answers_for.max(self.longest_load)
     }
 }
 
-/// Whether an entry replaces the one that is held (rules 8 and 9). In Redis, a script decides the same.
+/// Whether an entry replaces the one that is held (rules 10 and 11). In Redis, a script decides the same.
 pub fn replaces(held: &Entry, new: &Entry) -> bool {
     match new.content {
         Content::Template(_) | Content::Absent => held.version <= new.version,
@@ -130,13 +133,13 @@ pub fn replaces(held: &Entry, new: &Entry) -> bool {
     }
 }
 
-/// Whether a load's result answers a caller of a replica that knows this version (rule 7).
+/// Whether a load's result answers a caller of a replica that knows this version (rule 9).
 pub fn is_enough(known: Option<i64>, loaded: i64, by_own_query: bool) -> bool {
     by_own_query || known.is_none_or(|known| known <= loaded)
 }
 
 /// How much an invalidation says: a later state says more, and a state more than a tombstone of it. The least says only
-/// that something has changed (rule 12).
+/// that something has changed (rule 14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     version: Option<i64>,

@@ -96,6 +96,7 @@ impl Values {
 fn add_cache_status(text: &mut String, answer: &Answer) {
     let (found, detail) = match answer.source {
         Source::Hit => (true, ""),
+        Source::Near => (true, "; detail=near"),
         Source::Local => (true, "; detail=local"),
         Source::Stale => (true, "; detail=stale"),
         Source::Shared => (false, "; collapsed"),

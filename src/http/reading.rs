@@ -86,10 +86,12 @@ async fn answer(
     let _admitted = http.admit()?;
     let answer = http.service.details(id).await?;
     match &answer.entry.content {
-        Content::Template(_) => Ok((
-            answer.source,
-            headers::template(headers, id, &known, answer),
-        )),
+        Content::Template(_) => {
+            let age = answer.entry.age(answer.now);
+            http.metrics.template_age.observe(age.as_secs_f64());
+            let source = answer.source;
+            Ok((source, headers::template(headers, id, &known, answer)))
+        }
         Content::Absent | Content::Tombstone => Err(HttpError::NoSuchTemplate),
     }
 }

@@ -166,6 +166,9 @@ impl Answering {
 fn sentence(source: Source) -> &'static str {
     match source {
         Source::Hit => "the cache answers",
+        Source::Near => {
+            "a copy in this process answers, which Redis or the database has just confirmed"
+        }
         Source::Local => {
             "the cache cannot be asked: the in-process copy answers, while its TTL lasts"
         }

@@ -15,7 +15,7 @@ pub(super) struct Tally(Mutex<Vec<(Source, Duration)>>);
 
 /// How many answers came from where.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sources([u64; 8]);
+pub(super) struct Sources([u64; Source::ALL.len()]);
 
 /// What a tally comes to.
 #[derive(Debug, Serialize)]

@@ -23,6 +23,20 @@ impl<L: Labels> Family<L> {
     }
 }
 
+/// One histogram per member of a closed set.
+#[derive(Debug)]
+pub struct Histograms<L> {
+    members: Vec<Histogram>,
+    labels: PhantomData<fn(L)>,
+}
+
+impl<L: Labels> Histograms<L> {
+    /// The histogram of this member.
+    pub fn of(&self, labels: L) -> &Histogram {
+        &self.members[labels.index()]
+    }
+}
+
 /// Holds a gauge one higher until it is dropped, however that comes about.
 #[derive(Debug)]
 pub struct GaugeGuard(IntGauge);
@@ -96,6 +110,23 @@ impl Register<'_> {
             .map(|labels| series.with_label_values(&labels.values()))
             .collect();
         Family {
+            members,
+            labels: PhantomData,
+        }
+    }
+
+    pub(super) fn histograms_of<L: Labels>(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Histograms<L> {
+        let series = self.histograms(name, help, buckets, L::NAMES);
+        let members = L::all()
+            .into_iter()
+            .map(|labels| series.with_label_values(&labels.values()))
+            .collect();
+        Histograms {
             members,
             labels: PhantomData,
         }

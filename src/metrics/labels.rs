@@ -53,6 +53,8 @@ labels! {
     Source is "source" {
         /// The cache.
         Hit = "hit",
+        /// The in-process copy that Redis or the database has just confirmed.
+        Near = "near",
         /// The in-process copy, while the cache could not be asked.
         Local = "local",
         /// The database, by this caller's own load or change.
@@ -67,6 +69,18 @@ labels! {
         Shed = "shed",
         /// Nowhere: the request was wrong, its sender hung up, or the database could not say and there is no copy.
         Error = "error",
+    }
+}
+
+labels! {
+    /// Why an answer was stale.
+    StaleReason is "reason" {
+        /// The load took longer than `SOFT_TIMEOUT`.
+        Slow = "slow",
+        /// The load failed or was refused.
+        Failed = "failed",
+        /// `STALE_WHILE_REVALIDATE`: it is being loaded again.
+        Revalidating = "revalidating",
     }
 }
 

@@ -14,12 +14,16 @@ mod http;
 pub mod labels;
 mod reading;
 
+pub use prometheus::IntGauge;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, Registry, TextEncoder};
 
-pub use family::{Family, GaugeGuard};
+pub use family::{Family, GaugeGuard, Histograms};
 pub use http::{HUNG_UP, HttpMetrics};
-use labels::{FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source};
+use labels::{
+    FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source,
+    StaleReason,
+};
 pub use reading::Reading;
 
 /// Every series that the service exports.
@@ -46,10 +50,20 @@ pub struct Metrics {
     pub db_slots: IntGauge,
     /// `template_responses_total{source}`: each request to the route exactly once.
     pub template_responses: Family<Source>,
+    /// `stale_responses_total{reason}`: their sum is `template_responses_total{source="stale"}`.
+    pub stale_responses: Family<StaleReason>,
+    /// `template_age_seconds`: how long before a 200 was sent the database had said so.
+    pub template_age: Histogram,
+    /// `change_lag_seconds`: from a change to its being known here.
+    pub change_lag: Histogram,
+    /// `db_up`: 1 while the database can be asked.
+    pub db_up: IntGauge,
     /// `singleflight_shared_total`: callers whose result somebody else got too.
     pub singleflight_shared: IntCounter,
     /// `singleflight_flights_total{outcome}`.
     pub singleflight_flights: Family<FlightOutcome>,
+    /// `singleflight_flight_seconds{outcome}`.
+    pub singleflight_flight_seconds: Histograms<FlightOutcome>,
     /// `singleflight_in_flight`.
     pub singleflight_in_flight: IntGauge,
     /// `singleflight_callers`: callers per flight.
@@ -71,6 +85,11 @@ pub struct Metrics {
 /// From 100 µs, which a cache hit takes, to 2.5 s, which is longer than any query may.
 const SECONDS: &[f64] = &[
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+];
+
+/// Up to the default of `CACHE_TTL` plus `STALE_FOR`.
+const AGES: &[f64] = &[
+    0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 330.0,
 ];
 
 /// From 1 (nobody joined) to the default of `MAX_WAITERS`.
@@ -110,11 +129,31 @@ impl Metrics {
                 "template_responses_total",
                 "Where each answer came from. The sum over source is the number of requests to /template-details",
             ),
+            stale_responses: family.counters(
+                "stale_responses_total",
+                "Why answers were stale. The sum over reason is template_responses_total{source=\"stale\"}",
+            ),
+            template_age: family.histogram(
+                "template_age_seconds",
+                "How long before a 200 was sent the database had said so. What another replica loaded is dated by its clock",
+                AGES,
+            ),
+            change_lag: family.histogram(
+                "change_lag_seconds",
+                "From a change's statement to its being known here, by the database's clock as this process last read it",
+                SECONDS,
+            ),
+            db_up: family.gauge("db_up", "1 while the database can be asked"),
             singleflight_shared: family.counter(
                 "singleflight_shared_total",
                 "Callers whose result was shared with at least one other, the leader included",
             ),
             singleflight_flights: family.counters("singleflight_flights_total", "Loads that ended, by how"),
+            singleflight_flight_seconds: family.histograms_of(
+                "singleflight_flight_seconds",
+                "How long loads took, from their first wait to their end",
+                SECONDS,
+            ),
             singleflight_in_flight: family.gauge("singleflight_in_flight", "Loads running now"),
             singleflight_callers: family.histogram("singleflight_callers", "Callers per load; 1 = nobody joined", CALLERS),
             singleflight_wait: family.histogram("singleflight_wait_seconds", "How long a caller waited for another's load", SECONDS),

@@ -284,6 +284,10 @@ fn count_landing(metrics: &Metrics, landing: &Landing<'_, TemplateId>) {
     }
     metrics.singleflight_flights.of(outcome).inc();
     metrics
+        .singleflight_flight_seconds
+        .of(outcome)
+        .observe(landing.took.as_secs_f64());
+    metrics
         .singleflight_callers
         .observe(f64::from(landing.callers));
 }

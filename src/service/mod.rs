@@ -1,10 +1,11 @@
 //! [`TemplateService`]: the path of a request for a template.
 //!
 //! Reading ([`read`]):
+//! 0. A near copy, which Redis or the database confirmed less than `NEAR_FOR` ago, is the answer.
 //! 1. Ask the cache. A hit is the answer.
 //! 2. Only if the cache did not answer, or rejects writes: the local copy, while its own TTL lasts.
 //! 3. Load the template ([`load`]): one flight per template at a time, shared by all who ask meanwhile.
-//! 4. If the load failed or was refused: the last-known-good copy, marked as stale.
+//! 4. If the load failed, was refused, or takes longer than `SOFT_TIMEOUT`: a copy, marked as stale.
 //!
 //! Writing, and what other writers' changes mean here, is in [`write`]. What may be shown and stored is decided in
 //! [`crate::freshness`].
@@ -16,6 +17,7 @@ mod load;
 mod read;
 mod write;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,10 +46,13 @@ struct Parts {
     copies: Copies,
     store: TemplateStore,
     flights: Group<TemplateId, load::Loaded, LoadError>,
+    /// Lookups in the cache, which callers share where near copies are in use.
+    lookups: Group<TemplateId, read::Looked, Infallible>,
     rules: Rules,
     protection: Protection,
     early_refresh: Option<f64>,
     request_timeout: Duration,
+    soft_timeout: Duration,
     flight_deadline: Duration,
     /// Changes, and loads without a flight: they go on when their callers leave.
     tasks: TaskTracker,
@@ -71,10 +76,12 @@ impl TemplateService {
                 copies: Copies::new(config.local_entries, rules.clone()),
                 store,
                 flights: load::flights(config, Arc::clone(&metrics), landed),
+                lookups: Group::new(),
                 rules,
                 protection: config.protection,
                 early_refresh: config.early_refresh,
                 request_timeout: config.request_timeout,
+                soft_timeout: config.soft_timeout,
                 flight_deadline: config.flight_deadline(),
                 tasks: TaskTracker::new(),
                 metrics,

@@ -15,17 +15,29 @@ use tracing::{info, warn};
 use super::engine::{Connection, Engine, has_no_room};
 use super::pool::{Permit, Pooled};
 use super::{CONNECT_TIMEOUT, LoadError, Shared};
+use crate::metrics::IntGauge;
 
 /// Whether the database can be asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Health {
     up: AtomicBool,
+    /// `db_up`.
+    gauge: Option<IntGauge>,
     /// Whether the log says already that queries end with errors.
     has_warned: AtomicBool,
     check_now: Notify,
 }
 
 impl Health {
+    pub(super) fn new(gauge: Option<IntGauge>) -> Self {
+        Self {
+            up: AtomicBool::new(false),
+            gauge,
+            has_warned: AtomicBool::new(false),
+            check_now: Notify::new(),
+        }
+    }
+
     /// Whether it is there.
     pub(super) fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)
@@ -47,6 +59,7 @@ impl Health {
 
     fn record_loss(&self, error: &sqlx::Error) {
         if self.up.swap(false, Ordering::Relaxed) {
+            self.set_gauge(0);
             warn!(
                 reason = reason(error),
                 "the database is lost: answers come from the caches"
@@ -58,7 +71,14 @@ impl Health {
     fn record_return(&self) {
         self.has_warned.store(false, Ordering::Relaxed);
         if !self.up.swap(true, Ordering::Relaxed) {
+            self.set_gauge(1);
             info!("the database is there");
+        }
+    }
+
+    fn set_gauge(&self, value: i64) {
+        if let Some(gauge) = &self.gauge {
+            gauge.set(value);
         }
     }
 

@@ -39,6 +39,7 @@ pub struct StoreOptions {
     timeout: Duration,
     delay: Duration,
     faults: Switch,
+    sets_db_up: bool,
 }
 
 impl StoreOptions {
@@ -57,6 +58,7 @@ impl StoreOptions {
             timeout,
             delay,
             faults: Switch::default(),
+            sets_db_up: true,
         })
     }
 
@@ -66,9 +68,12 @@ impl StoreOptions {
     }
 
     /// The same database with the limits of these others.
+    ///
+    /// It is opened beside the first store, which alone says in `db_up` how the database is.
     pub fn limited_like(self, others: Self) -> Self {
         Self {
             engine: self.engine,
+            sets_db_up: false,
             ..others
         }
     }
@@ -141,7 +146,7 @@ impl TemplateStore {
         metrics.db_slots.add(options.slots());
         let shared = Arc::new(Shared {
             pool: Pool::new(options.max_connections),
-            health: health::Health::default(),
+            health: health::Health::new(options.sets_db_up.then(|| metrics.db_up.clone())),
             demand: Arc::default(),
             connecting: tokio::sync::Mutex::default(),
             metrics,

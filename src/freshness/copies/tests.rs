@@ -191,3 +191,59 @@ fn a_template_that_came_or_went_is_in_one_place_only() {
         assert_eq!(map.templates.len() + map.others.len(), 1);
     }
 }
+
+const NEAR_FOR: Duration = Duration::from_millis(500);
+
+#[test]
+fn a_near_copy_answers_for_near_for_after_each_confirmation() {
+    let copies = Copies::new(
+        100,
+        Rules {
+            near_for: NEAR_FOR,
+            ..rules()
+        },
+    );
+    let near = |now| copies.near(id(1), Moment(now)).is_some();
+    copies.store(id(1), &template(1, 1_000));
+    assert_eq!([1_499, 1_500].map(near), [true, false]);
+    copies.confirm(id(1), &template(1, 1_000), Moment(1_600));
+    assert_eq!([2_099, 2_100].map(near), [true, false]);
+    // Its TTL ends first.
+    copies.confirm(id(1), &template(1, 1_000), Moment(30_900));
+    assert_eq!([30_999, 31_000].map(near), [true, false]);
+}
+
+#[test]
+fn a_change_or_a_gap_ends_a_near_copy_until_it_is_confirmed_again() {
+    let copies = Copies::new(
+        100,
+        Rules {
+            near_for: NEAR_FOR,
+            ..rules()
+        },
+    );
+    let near = |now| copies.near(id(1), Moment(now)).map(|entry| entry.version);
+    copies.store(id(1), &template(1, 10));
+    copies.note(id(1), &tombstone(2));
+    assert_eq!(near(11), None);
+    copies.store(id(1), &template(2, 12));
+    assert_eq!(near(12), Some(2));
+    copies.ignore_before(Moment(13));
+    assert_eq!(near(14), None);
+    copies.confirm(id(1), &template(2, 12), Moment(15));
+    assert_eq!(near(15), Some(2));
+}
+
+#[test]
+fn only_the_highest_version_that_no_gap_made_doubtful_stands_in_for_a_load() {
+    let copies = copies();
+    let stands_in = |now| copies.stand_in(id(1), Moment(now)).is_some();
+    copies.store(id(1), &template(1, 0));
+    assert_eq!([30_000, 89_999, 90_000].map(stands_in), [true, true, false]);
+    copies.note(id(1), &tombstone(2));
+    assert!(!stands_in(30_000));
+    copies.store(id(1), &template(2, 2));
+    assert!(stands_in(30_000));
+    copies.ignore_before(Moment(3));
+    assert!(!stands_in(30_000));
+}
