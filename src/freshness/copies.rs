@@ -24,7 +24,7 @@ pub struct Copies {
 /// Whether a tombstone said anything new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noted {
-    /// This version was not known.
+    /// This version was not known, or only suspected.
     News,
     /// This version or a later one was known.
     Known,
@@ -33,7 +33,7 @@ pub enum Noted {
 /// When a load began, as far as gaps are concerned.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadBegan {
-    ignored_before: Moment,
+    gaps: u64,
 }
 
 impl Copies {
@@ -82,17 +82,13 @@ impl Copies {
     pub fn learnt_since(&self, id: TemplateId, moment: Moment) -> Option<Entry> {
         let entry = self.known(id).and_then(Known::into_current)?;
         let is_answer = entry.content != Content::Tombstone;
-        (is_answer && entry.stored_at >= moment).then_some(entry)
+        let is_later = entry.stored_at >= moment && self.ignored.admits(&entry);
+        (is_answer && is_later).then_some(entry)
     }
 
     /// The highest version of a template that is known to exist.
     pub fn known_version(&self, id: TemplateId) -> Option<i64> {
         self.known(id).map(|known| known.version)
-    }
-
-    /// The version that a change has led to if it was made, which is not known (rule 15).
-    pub fn suspected_version(&self, id: TemplateId) -> Option<i64> {
-        self.known_version(id).map(|known| known.saturating_add(1))
     }
 
     /// Whether this template existed when this process last heard of it. With no room for copies, it may.
@@ -115,7 +111,10 @@ impl Copies {
         let is_news =
             |known: &Known| !self.rules.near_for.is_zero() && known.confirmed_at < asked_at;
         let is_here = |known: Known| {
-            known.is_current() && known.entry.is_same_answer(entry) && !is_news(&known)
+            known.is_current()
+                && known.entry.content != Content::Tombstone
+                && known.entry.is_same_answer(entry)
+                && !is_news(&known)
         };
         if map.get(id).is_some_and(is_here) {
             return Stored::Yes;
@@ -146,20 +145,29 @@ impl Copies {
             return Noted::News;
         };
         map.update(id, |known| {
-            if known
-                .as_ref()
-                .is_some_and(|known| known.version >= tombstone.version)
-            {
+            let is_known = |known: &Known| {
+                known.certain_version >= tombstone.version
+                    && (known.version > tombstone.version
+                        || known.refuse_older_until >= tombstone.expires_at)
+            };
+            if known.as_ref().is_some_and(is_known) {
                 return (Noted::Known, None);
             }
-            let entry = known.map_or_else(|| tombstone.clone(), |known| known.entry);
-            let known = Known {
-                entry,
-                confirmed_at: tombstone.stored_at,
-                version: tombstone.version,
-                refuse_older_until: tombstone.expires_at,
-            };
+            let known = Known::with_tombstone(known, tombstone, tombstone.version);
             (Noted::News, Some(known))
+        })
+    }
+
+    /// A change may have been made (rule 15). Returns the tombstone of the version after the certain one, of which this
+    /// process has taken note; none if no version is known.
+    pub fn suspect(&self, id: TemplateId, now: Moment) -> Option<Entry> {
+        self.map.as_ref()?.update(id, |known| {
+            let Some(certain) = known.as_ref().map(|known| known.certain_version) else {
+                return (None, None);
+            };
+            let tombstone = self.rules.tombstone(certain.saturating_add(1), now);
+            let known = Known::with_tombstone(known, &tombstone, certain);
+            (Some(tombstone), Some(known))
         })
     }
 
@@ -178,13 +186,13 @@ impl Copies {
     /// To be called before the query of a load is sent.
     pub fn begin_load(&self) -> LoadBegan {
         LoadBegan {
-            ignored_before: self.ignored.moment(),
+            gaps: self.ignored.gaps(),
         }
     }
 
     /// Whether what a load brought may be stored (rule 12). `is_current`: its flight was not forgotten.
     pub fn judge_load(&self, began: LoadBegan, is_current: bool) -> MayStore {
-        if is_current && self.ignored.moment() == began.ignored_before {
+        if is_current && self.ignored.gaps() == began.gaps {
             MayStore::Yes
         } else {
             MayStore::TombstoneOnly
@@ -200,6 +208,7 @@ impl Copies {
             entry: entry.clone(),
             confirmed_at,
             version: entry.version,
+            certain_version: entry.version,
             refuse_older_until: entry.stored_at.after(self.rules.refuse_older_for()),
         }
     }
@@ -212,8 +221,10 @@ struct Known {
     entry: Entry,
     /// When Redis was asked, or the database answered, that confirmed the entry last.
     confirmed_at: Moment,
-    /// The highest version that is known to exist.
+    /// The highest version that is known to exist, or suspected to.
     version: i64,
+    /// The highest version that is known to exist.
+    certain_version: i64,
     /// Until when a lower version is refused.
     refuse_older_until: Moment,
 }
@@ -222,6 +233,17 @@ impl Known {
     /// Whether the entry is not superseded (rule 3).
     fn is_current(&self) -> bool {
         self.entry.version >= self.version
+    }
+
+    /// What is known once a tombstone has come. The entry stays.
+    fn with_tombstone(known: Option<Self>, tombstone: &Entry, certain_version: i64) -> Self {
+        Self {
+            entry: known.map_or_else(|| tombstone.clone(), |known| known.entry),
+            confirmed_at: tombstone.stored_at,
+            version: tombstone.version,
+            certain_version,
+            refuse_older_until: tombstone.expires_at,
+        }
     }
 
     fn into_current(self) -> Option<Entry> {

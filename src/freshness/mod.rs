@@ -45,21 +45,29 @@
 //!     restored database can bring one.
 //! 14. **Redis is told before it is asked.** An invalidation that could not reach Redis waits, and Redis is not asked for
 //!     that template meanwhile. Of several that wait for one template, the one that says most is kept ([`Rank`]).
-//! 15. **A change that may have been made counts as made** ([`Copies::suspected_version`]): a tombstone of the next
-//!     version is stored. If no version is known, the template is removed from the caches.
+//! 15. **A change that may have been made counts as made** ([`Copies::suspect`]): a tombstone of the version after
+//!     the last certain one is stored. If no version is known, the template is removed from the caches.
 //!
 //! # Why no replica goes back
 //!
-//! Going back means that a replica shows a version as current after it has shown a higher one. Each answer comes from
-//! one of three places. From the local copy, it is the highest version this replica knows (3, 10), or its last-known-good
-//! copy, which is marked as stale (8). From Redis, it is compared with the local copy first: a lower version is not shown,
-//! and the template is loaded (3). From a load, it is stored locally, or leaves a tombstone there (10, 12), and a follower
-//! never takes a lower one (9). So every version that was shown is remembered, and everything that is shown as current is
-//! compared with what is remembered. Two exceptions are deliberate. The local copy is bounded: a template that was evicted
-//! is known no more, and then only rules 1, 10 and 14 hold, in Redis. And a restored database may go back (9, 13).
+//! Going back means that a replica shows a version as current, to a request that began after it had shown, written or been
+//! told of a higher one. Each answer comes from one of three places. From the local copy, it is the highest version this
+//! replica knows (3, 10), or a copy that is marked as stale (7, 8). From Redis, it is compared with the local copy first: a
+//! lower version is not shown, and the template is loaded (3). From a load, it is stored locally, or leaves a tombstone
+//! there (10, 12), and a follower that gets a lower one asks again, three times at most (9). So every version that was shown
+//! is remembered, and everything that is shown as current is compared with what is remembered. Two exceptions are
+//! deliberate. The local copy is bounded: a template that was evicted is known no more, and then only rules 1, 10 and 14
+//! hold, in Redis. And a restored database may go back (9, 13).
 //!
-//! After a write through one replica, that replica shows nothing older at once; the others as soon as Redis or the
-//! database's notice tells them, and at the latest when the TTL ends (1, 5).
+//! After a write through one replica, requests to that replica get nothing older at once. The other replicas show nothing
+//! older as soon as Redis or the database's notice tells them, and at the latest when their entry's TTL ends or their
+//! longest load has ended (1, 5).
+//!
+//! # Clocks
+//!
+//! Times are those of the replica that stored an entry. Rules 4, 6 and 13 compare them with this replica's clock, so that
+//! the clocks of replicas should agree within a second, as NTP keeps them. A clock that is ahead makes an entry look later
+//! than a gap. Its TTL still ends within `CACHE_TTL` (5).
 
 mod copies;
 mod entry;

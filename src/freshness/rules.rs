@@ -118,10 +118,13 @@ impl Rules {
     }
 
     /// How long Redis keeps an entry: while it may answer, and while a load of something older may be under way (rules 2
-    /// and 13).
+    /// and 13). A tombstone never answers.
     pub fn kept_in_redis_for(&self, entry: &Entry, now: Moment) -> Duration {
-        let answers_for = entry.expires_at.after(self.stale_window).since(now);
-        answers_for.max(self.longest_load)
+        let answers_until = match entry.content {
+            Content::Template(_) => entry.expires_at.after(self.stale_window),
+            Content::Absent | Content::Tombstone => entry.expires_at,
+        };
+        answers_until.since(now).max(self.longest_load)
     }
 }
 
@@ -164,12 +167,18 @@ impl Rank {
 
 /// The moment before which stored entries are ignored, because changes since may have been missed (rule 4).
 #[derive(Debug, Default)]
-pub struct IgnoreBefore(AtomicU64);
+pub struct IgnoreBefore {
+    moment: AtomicU64,
+    /// How often it was raised. Moments cannot tell two gaps of one millisecond apart.
+    gaps: AtomicU64,
+}
 
 impl IgnoreBefore {
     /// Ignores what was stored up to now, this millisecond included.
     pub fn raise(&self, now: Moment) {
-        self.0.fetch_max(now.0.saturating_add(1), Ordering::Relaxed);
+        let next = now.0.saturating_add(1);
+        self.moment.fetch_max(next, Ordering::Relaxed);
+        self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether the entry counts.
@@ -178,6 +187,10 @@ impl IgnoreBefore {
     }
 
     pub(super) fn moment(&self) -> Moment {
-        Moment(self.0.load(Ordering::Relaxed))
+        Moment(self.moment.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
     }
 }

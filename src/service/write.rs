@@ -4,7 +4,7 @@
 //! learns of the change, and then Redis does.
 
 use std::sync::Weak;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -35,12 +35,11 @@ impl TemplateService {
     }
 
     async fn make_change(&self, id: TemplateId, change: &Change) -> Result<State, ChangeRefusal> {
+        let began = Instant::now();
         match self.parts.store.change(id, change).await {
             Ok(Some(state)) => {
-                let entry = self
-                    .parts
-                    .rules
-                    .entry(state.clone(), Moment::now(), Duration::ZERO);
+                let took = began.elapsed();
+                let entry = self.parts.rules.entry(state.clone(), Moment::now(), took);
                 self.announce(id, &entry, Origin::Local).await;
                 Ok(state)
             }
@@ -80,12 +79,8 @@ impl TemplateService {
     async fn announce_suspicion(&self, id: TemplateId) {
         let parts = &*self.parts;
         parts.flights.forget(&id);
-        match parts.copies.suspected_version(id) {
-            Some(version) => {
-                let tombstone = parts.rules.tombstone(version, Moment::now());
-                parts.copies.note(id, &tombstone);
-                parts.cache.announce(id, &tombstone).await;
-            }
+        match parts.copies.suspect(id, Moment::now()) {
+            Some(tombstone) => parts.cache.announce(id, &tombstone).await,
             None => parts.cache.forget(id).await,
         }
     }
