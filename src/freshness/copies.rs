@@ -145,12 +145,8 @@ impl Copies {
             return Noted::News;
         };
         map.update(id, |known| {
-            let is_known = |known: &Known| {
-                known.certain_version >= tombstone.version
-                    && (known.version > tombstone.version
-                        || known.refuse_older_until >= tombstone.expires_at)
-            };
-            if known.as_ref().is_some_and(is_known) {
+            let certain = known.as_ref().map(|known| known.certain_version);
+            if certain >= Some(tombstone.version) {
                 return (Noted::Known, None);
             }
             let known = Known::with_tombstone(known, tombstone, tombstone.version);
@@ -237,9 +233,13 @@ impl Known {
 
     /// What is known once a tombstone has come. The entry stays.
     fn with_tombstone(known: Option<Self>, tombstone: &Entry, certain_version: i64) -> Self {
+        let (entry, confirmed_at) = match known {
+            Some(known) => (known.entry, known.confirmed_at),
+            None => (tombstone.clone(), tombstone.stored_at),
+        };
         Self {
-            entry: known.map_or_else(|| tombstone.clone(), |known| known.entry),
-            confirmed_at: tombstone.stored_at,
+            entry,
+            confirmed_at,
             version: tombstone.version,
             certain_version,
             refuse_older_until: tombstone.expires_at,

@@ -107,10 +107,12 @@ fn a_superseded_copy_does_not_answer_but_may_be_the_last_known_good() {
 
 #[test]
 fn a_state_replaces_a_tombstone_of_its_version_whichever_came_first() {
-    let copies = copies();
-    copies.note(id(1), &tombstone(2));
-    assert_eq!(copies.store(id(1), &template(2, 0)), Stored::Yes);
-    assert!(copies.answer(id(1), Moment(2)).is_some());
+    for stored_at in [0, 1, 2] {
+        let copies = copies();
+        copies.note(id(1), &tombstone(2));
+        assert_eq!(copies.store(id(1), &template(2, stored_at)), Stored::Yes);
+        assert!(copies.answer(id(1), Moment(2)).is_some());
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub mod config {
         pub negative_ttl: Duration,
         pub stale_while_revalidate: Duration,
         pub stale_for: Duration,
+        pub near_for: Duration,
         pub flight_deadline: Duration,
     }
 

@@ -52,9 +52,6 @@ struct Replica {
     refuses_writes: bool,
     notices: Vec<Notice>,
     is_deaf: bool,
-    last_gap: u64,
-    /// The latest tombstones of each template: version and time.
-    noted: HashMap<usize, Vec<(i64, u64)>>,
 }
 
 #[derive(Clone)]
@@ -166,6 +163,7 @@ impl Model {
             negative_ttl: ms(setting.negative_ttl),
             stale_while_revalidate: ms(setting.window),
             stale_for: ms(setting.stale_for),
+            near_for: ms(setting.near),
             flight_deadline: ms(setting.flight),
         });
         let replica = || Replica {
@@ -179,8 +177,6 @@ impl Model {
             refuses_writes: false,
             notices: Vec::new(),
             is_deaf: false,
-            last_gap: 0,
-            noted: HashMap::new(),
         };
         Self {
             watch: Watch::new(setting),
@@ -208,6 +204,10 @@ impl Model {
             Step::Wait(time) => self.wait(time),
             Step::Read { replica, id, slow } => {
                 let asked = self.watch.asks(replica, id);
+                let near = self.replicas[replica].copies.near(template(id), self.now());
+                if let Some(entry) = near {
+                    return self.cached(asked, entry, How::Near);
+                }
                 let lookup = self.lookup(replica, id);
                 if slow {
                     self.slow.push((asked, lookup));
@@ -236,6 +236,7 @@ impl Model {
                 Some(load) => self.fail(load),
                 None => Ok(()),
             },
+            Step::Soften(pick) => self.soften(pick),
             Step::Write {
                 replica,
                 id,
@@ -365,7 +366,8 @@ impl Model {
         };
         match lookup {
             Lookup::Hit(entry) => {
-                if self.store(replica, id, &entry)? != Stored::Superseded {
+                self.watch.confirms(&asked);
+                if self.confirm(replica, id, &entry, Moment(at))? != Stored::Superseded {
                     return self.cached(asked, entry, how);
                 }
             }
@@ -408,21 +410,12 @@ impl Model {
     }
 
     fn shown(&mut self, asked: &Asked, entry: &Entry, how: How, is_marked: bool) -> Checked {
-        let is_held = self.holds(asked.replica, asked.id, entry.version);
         self.watch
-            .shown(asked, seen(entry), how, is_marked, is_held)
+            .shown(asked, seen(entry), how, is_marked)
     }
 
     fn learns(&mut self, replica: usize, id: usize, version: i64) {
-        let is_held = self.holds(replica, id, version);
-        self.watch.learns(replica, id, version, is_held);
-    }
-
-    fn holds(&self, replica: usize, id: usize, version: i64) -> bool {
-        let held = self.replicas[replica]
-            .copies
-            .learnt_since(template(id), Moment(0));
-        held.is_some_and(|held| held.version == version)
+        self.watch.learns(replica, id, version);
     }
 
     // Loading, as `service/load.rs`.
@@ -521,7 +514,6 @@ impl Model {
             sent_at: load.began_at,
             sent: load.sent,
             answered,
-            slack: 0,
             is_ahead: false,
         };
         self.watch.comes_from(id, seen(&entry), origin);
@@ -564,7 +556,7 @@ impl Model {
         }
         ensure(
             !by_own_query,
-            "rule 7: a leader's own load does not answer it",
+            "rule 9: a leader's own load does not answer it",
         )?;
         self.fly(Caller {
             flights: caller.flights + 1,
@@ -581,6 +573,22 @@ impl Model {
             if let Some(copy) = copy {
                 self.shown(&caller.asked, &copy, How::LastKnownGood, true)?;
             }
+        }
+        Ok(())
+    }
+
+    fn soften(&mut self, pick: usize) -> Checked {
+        if self.loads.is_empty() {
+            return Ok(());
+        }
+        let index = pick % self.loads.len();
+        let (replica, id) = (self.loads[index].replica, self.loads[index].id);
+        let copies = &self.replicas[replica].copies;
+        let Some(copy) = copies.stand_in(template(id), self.now()) else {
+            return Ok(());
+        };
+        for caller in std::mem::take(&mut self.loads[index].callers) {
+            self.shown(&caller.asked, &copy, How::StandIn, true)?;
         }
         Ok(())
     }
@@ -616,17 +624,16 @@ impl Model {
         };
         self.writes.swap_remove(index);
         let now = self.now();
-        let entry = self.rules.entry(state(id, fact), now, Duration::ZERO);
+        let took = Duration::from_millis(now.0 - began_at);
+        let entry = self.rules.entry(state(id, fact), now, took);
         let answered = self.watch.tick();
-        let is_strict = self.watch.setting.strict.writes;
         let origin = Origin {
             replica: Some(replica),
             is_flight: false,
-            sent_at: if is_strict { began_at } else { now.0 },
+            sent_at: began_at,
             // What a write has made is known since its reply.
             sent: answered,
             answered,
-            slack: if is_strict { 0 } else { now.0 - began_at },
             is_ahead: false,
         };
         self.watch.comes_from(id, seen(&entry), origin);
@@ -642,18 +649,15 @@ impl Model {
 
     fn suspect(&mut self, replica: usize, id: usize) -> Checked {
         self.forget_flight(replica, id);
+        let now = self.now();
         let copies = &self.replicas[replica].copies;
-        match (
-            copies.known_version(template(id)),
-            copies.suspected_version(template(id)),
-        ) {
-            (Some(known), Some(version)) => {
-                self.watch.suspects(replica, id, known, version);
-                let tombstone = self.rules.tombstone(version, self.now());
-                self.note(replica, id, &tombstone)?;
+        match copies.suspect(template(id), now) {
+            Some(tombstone) => {
+                self.watch.suspects(replica, id);
+                self.watch.given(replica, id, &seen(&tombstone));
                 self.announce_to_cache(replica, id, &tombstone)
             }
-            _ => {
+            None => {
                 self.watch.suspects_anything(replica, id);
                 self.remove_from_cache(replica, id)
             }
@@ -681,12 +685,6 @@ impl Model {
 
     /// Every template may have changed, or notices may have been lost.
     fn gap(&mut self, replica: usize, all_changed: bool) {
-        if self.replicas[replica].last_gap == self.watch.now
-            && !self.watch.setting.strict.double_gaps
-        {
-            self.watch.now += 1;
-        }
-        self.replicas[replica].last_gap = self.watch.now;
         for load in self.loads.iter_mut().filter(|load| load.replica == replica) {
             load.is_current = false;
         }
@@ -712,25 +710,32 @@ impl Model {
     // The local copy.
 
     fn store(&mut self, replica: usize, id: usize, entry: &Entry) -> Result<Stored, String> {
+        self.watch.stores(replica, id, entry.stored_at.0);
+        self.confirm(replica, id, entry, entry.stored_at)
+    }
+
+    fn confirm(
+        &mut self,
+        replica: usize,
+        id: usize,
+        entry: &Entry,
+        at: Moment,
+    ) -> Result<Stored, String> {
         let seen = seen(entry);
         self.watch.given(replica, id, &seen);
         let copies = &self.replicas[replica].copies;
-        let stored = copies.store(template(id), entry);
+        let stored = copies.confirm(template(id), entry, at);
         match stored {
             Stored::Yes => {
                 let kept = copies.learnt_since(template(id), Moment(0));
                 let is_kept = |kept: Entry| {
                     kept.version == entry.version && kept.stored_at >= entry.stored_at
                 };
-                let twin = (entry.version, entry.stored_at.0);
-                let is_twin = self.replicas[replica]
-                    .noted
-                    .get(&id)
-                    .is_some_and(|noted| noted.contains(&twin));
-                let is_excused = is_twin && kept.is_none() && !self.watch.setting.strict.twins;
+                // None: a gap has begun since, so that the entry answers nothing.
+                self.watch.is_certain(replica, id, entry.version);
                 ensure(
-                    is_excused || kept.is_some_and(is_kept),
-                    "rule 8: the later answer of a version is not kept",
+                    kept.is_none_or(is_kept),
+                    "rule 10: the later answer of a version is not kept",
                 )?;
             }
             Stored::Superseded => self.watch.refused(replica, id, &seen)?,
@@ -741,28 +746,24 @@ impl Model {
 
     fn note(&mut self, replica: usize, id: usize, tombstone: &Entry) -> Result<Noted, String> {
         self.watch.given(replica, id, &seen(tombstone));
-        let twin = (tombstone.version, tombstone.stored_at.0);
-        self.replicas[replica]
-            .noted
-            .entry(id)
-            .or_default()
-            .push(twin);
-        let (copies, now, id) = (&self.replicas[replica].copies, self.now(), template(id));
-        let (known, good) = (copies.known_version(id), copies.last_known_good(id, now));
-        let noted = copies.note(id, tombstone);
-        let is_news = known.is_none_or(|known| known < tombstone.version);
+        let (copies, now, key) = (&self.replicas[replica].copies, self.now(), template(id));
+        let (known, good) = (copies.known_version(key), copies.last_known_good(key, now));
+        let noted = copies.note(key, tombstone);
+        if noted == Noted::News {
+            self.watch.is_certain(replica, id, tombstone.version);
+        }
         ensure(
-            (noted == Noted::News) == is_news,
-            "rule 9: a tombstone of a known version is news",
+            noted == Noted::News || known >= Some(tombstone.version),
+            "rule 11: a tombstone of an unknown version is no news",
         )?;
         ensure(
-            copies.last_known_good(id, now) == good,
-            "rule 6: a tombstone takes the last-known-good away",
+            copies.last_known_good(key, now) == good,
+            "rule 8: a tombstone takes the last-known-good away",
         )?;
         Ok(noted)
     }
 
-    // The cache, as `cache/redis.rs` and `cache/memory.rs`.
+    // The cache, as `cache/redis/mod.rs` and `cache/memory.rs`.
 
     fn lookup(&mut self, replica: usize, id: usize) -> Lookup {
         let now = self.now();
@@ -856,7 +857,7 @@ impl Model {
                 let kept = it.outbox.get(&id).map(|(_, command)| says(command));
                 ensure(
                     kept == Some(most),
-                    "rule 12: the outbox keeps what says less",
+                    "rule 14: the outbox keeps what says less",
                 )?;
             }
             Err(Failure::Server) => self.reject(replica),
@@ -954,7 +955,6 @@ impl Model {
             sent_at: now.0,
             sent: order,
             answered: order,
-            slack: 0,
             is_ahead: true,
         };
         self.watch.comes_from(id, seen(&entry), origin);

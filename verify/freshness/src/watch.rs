@@ -41,8 +41,6 @@ pub struct Origin {
     pub sent_at: u64,
     pub sent: u64,
     pub answered: u64,
-    /// How much later than the change its TTL may begin.
-    pub slack: u64,
     /// Its writer's clock was ahead: its times say nothing.
     pub is_ahead: bool,
 }
@@ -71,6 +69,10 @@ pub enum How {
     /// Another caller's load, or another replica's.
     Shared,
     LastKnownGood,
+    /// A copy that Redis or the database has just confirmed.
+    Near,
+    /// A copy, for a load that takes too long.
+    StandIn,
 }
 
 pub struct Watch {
@@ -85,12 +87,12 @@ pub struct Watch {
     gaps: [u64; REPLICAS],
     redis_gaps: [u64; REPLICAS],
     suspicions: [[Option<(u64, i64)>; IDS]; REPLICAS],
+    /// The version that a replica knows to exist.
+    certain: [[i64; IDS]; REPLICAS],
+    /// When a copy was confirmed last, and after which gap that was asked.
+    confirmed: [[(u64, u64); IDS]; REPLICAS],
     /// Until when nothing is asked of the order of versions, because the database was restored.
     unsettled_until: [u64; IDS],
-    /// Until when what a replica learns may hide behind a suspected version.
-    hidden_until: [[u64; IDS]; REPLICAS],
-    /// The highest version that was suspected.
-    suspected: [[i64; IDS]; REPLICAS],
     /// Until when each version that a replica was given may refuse lower ones.
     refuses: HashMap<(usize, usize), BTreeMap<i64, u64>>,
     redis_top: [Option<(i64, u64)>; IDS],
@@ -113,9 +115,9 @@ impl Watch {
             gaps: [0; REPLICAS],
             redis_gaps: [0; REPLICAS],
             suspicions: [[None; IDS]; REPLICAS],
+            certain: [[0; IDS]; REPLICAS],
+            confirmed: [[(0, 0); IDS]; REPLICAS],
             unsettled_until: [0; IDS],
-            hidden_until: [[0; IDS]; REPLICAS],
-            suspected: [[-1; IDS]; REPLICAS],
             refuses: HashMap::new(),
             redis_top: [None; IDS],
         };
@@ -205,6 +207,18 @@ impl Watch {
         }
     }
 
+    /// Redis has confirmed an entry to this request.
+    pub fn confirms(&mut self, asked: &Asked) {
+        let confirmed = &mut self.confirmed[asked.replica][asked.id];
+        *confirmed = (asked.at, asked.gap).max(*confirmed);
+    }
+
+    /// The replica stores what the database has just said.
+    pub fn stores(&mut self, replica: usize, id: usize, at: u64) {
+        let confirmed = &mut self.confirmed[replica][id];
+        *confirmed = (at, self.gaps[replica]).max(*confirmed);
+    }
+
     pub fn comes_from(&mut self, id: usize, seen: Seen, origin: Origin) {
         self.origins
             .insert((id, seen.fact.version, seen.stored_at, seen.cost), origin);
@@ -218,16 +232,14 @@ impl Watch {
             .ok_or_else(|| format!("no query brought {seen:?}"))
     }
 
-    /// The replica has shown, written or been told of this version. `is_held`: its copies hold an entry of it.
-    pub fn learns(&mut self, replica: usize, id: usize, version: i64, is_held: bool) {
+    /// The replica has shown, written or been told of this version.
+    pub fn learns(&mut self, replica: usize, id: usize, version: i64) {
         if version > self.fact(id).version {
             // A late notice of what a restored database has lost.
             let until = self.now + 2 * self.longest_load() + self.setting.ttl;
             self.unsettled_until[id] = self.unsettled_until[id].max(until);
         }
-        let is_hidden = self.now < self.hidden_until[replica][id]
-            || (version <= self.suspected[replica][id] && !is_held);
-        if self.now >= self.unsettled_until[id] && (!is_hidden || self.setting.strict.suspicions) {
+        if self.now >= self.unsettled_until[id] {
             let floor = &mut self.floors[replica][id];
             *floor = version.max(*floor);
         }
@@ -238,16 +250,15 @@ impl Watch {
         self.suspicions[replica][id] = Some((self.tick(), UNKNOWN));
     }
 
-    pub fn suspects(&mut self, replica: usize, id: usize, known: i64, suspected: i64) {
-        let order = self.tick();
-        self.suspicions[replica][id] = Some((order, known));
-        let highest = &mut self.suspected[replica][id];
-        *highest = suspected.max(*highest);
-        if suspected > self.fact(id).version + 1 {
-            let until = self.now + self.longest_load();
-            let hidden = &mut self.hidden_until[replica][id];
-            *hidden = until.max(*hidden);
-        }
+    /// The replica knows that this version exists.
+    pub fn is_certain(&mut self, replica: usize, id: usize, version: i64) {
+        self.certain[replica][id] = version;
+    }
+
+    /// A change after the last certain version may have been made.
+    pub fn suspects(&mut self, replica: usize, id: usize) {
+        let (order, certain) = (self.tick(), self.certain[replica][id]);
+        self.suspicions[replica][id] = Some((order, certain));
     }
 
     pub fn gap(&mut self, replica: usize) {
@@ -258,15 +269,8 @@ impl Watch {
         self.redis_gaps[replica] = self.tick();
     }
 
-    /// A caller is answered. `is_marked`: as stale. `is_held`: the copies hold an entry of this version.
-    pub fn shown(
-        &mut self,
-        asked: &Asked,
-        seen: Seen,
-        how: How,
-        is_marked: bool,
-        is_held: bool,
-    ) -> Checked {
+    /// A caller is answered. `is_marked`: as stale.
+    pub fn shown(&mut self, asked: &Asked, seen: Seen, how: How, is_marked: bool) -> Checked {
         self.check(asked, &seen, how, is_marked).map_err(|broken| {
             format!(
                 "{broken}\n  at {}: {how:?}, marked {is_marked}: {seen:?}\n  for {asked:?}",
@@ -274,7 +278,7 @@ impl Watch {
             )
         })?;
         if !is_marked {
-            self.learns(asked.replica, asked.id, seen.fact.version, is_held);
+            self.learns(asked.replica, asked.id, seen.fact.version);
         }
         Ok(())
     }
@@ -289,12 +293,11 @@ impl Watch {
             window,
             stale_for,
             flight,
-            strict,
             ..
         } = self.setting;
         let origin = self.origin(id, seen)?;
         let is_template = matches!(seen.fact.kind, Kind::Template(_));
-        let is_cached = matches!(how, How::Redis | How::Copies);
+        let is_cached = matches!(how, How::Redis | How::Copies | How::Near);
         let holds = if is_template { ttl } else { negative_ttl };
         // A load that takes longer than the TTL brings an entry whose TTL ends with the reply.
         let is_over = |at: u64, more: u64| {
@@ -306,11 +309,40 @@ impl Watch {
             "rule 2: a tombstone answers",
         )?;
         if how == How::LastKnownGood {
-            ensure(is_template, "rule 6: an absence is the last-known-good")?;
+            ensure(is_template, "rule 8: an absence is the last-known-good")?;
             return ensure(
                 !is_over(self.now, stale_for),
-                "rule 6: the last-known-good is too old",
+                "rule 8: the last-known-good is too old",
             );
+        }
+        if how == How::StandIn {
+            ensure(is_template, "rule 7: an absence stands in")?;
+            ensure(
+                !is_over(self.now, stale_for),
+                "rule 7: what stands in is too old",
+            )?;
+            let is_settled = self.now >= self.unsettled_until[id];
+            ensure(
+                !is_settled || seen.fact.version >= self.floors[replica][id],
+                "rule 7: what stands in is not the highest version",
+            )?;
+            let is_own = origin.replica == Some(replica);
+            let since = if is_own { origin.sent } else { origin.answered };
+            return ensure(
+                since > self.gaps[replica] || origin.is_ahead,
+                "rule 7: an entry from before a gap stands in",
+            );
+        }
+        if how == How::Near {
+            let (confirmed_at, gap) = self.confirmed[replica][id];
+            ensure(
+                at < confirmed_at + self.setting.near && !is_marked,
+                "rule 6: a copy is near for too long",
+            )?;
+            ensure(
+                gap == asked.gap,
+                "rule 6: a copy is near that was confirmed before a gap",
+            )?;
         }
         if self.now >= self.unsettled_until[id] && at >= self.unsettled_until[id] {
             ensure(seen.fact.version >= asked.floor, "a replica goes back")?;
@@ -332,10 +364,10 @@ impl Watch {
             let is_older = is_known && seen.fact.version <= version && origin.sent < order;
             ensure(
                 !is_older || origin.is_ahead,
-                "rule 13: a cache answers as if a change had not been made",
+                "rule 15: a cache answers as if a change had not been made",
             )?;
         }
-        if how == How::Copies || (how == How::Learnt && strict.ties) {
+        if how == How::Copies || how == How::Learnt {
             // Loads of this replica know of its gaps.
             let since = if origin.replica == Some(replica) {
                 origin.sent
@@ -344,7 +376,7 @@ impl Watch {
             };
             ensure(
                 since > asked.gap,
-                "rule 4 or 10: an entry from before a gap answers",
+                "rule 4 or 12: an entry from before a gap answers",
             )?;
         }
         if how == How::Redis {
@@ -358,7 +390,7 @@ impl Watch {
             )?;
         }
         if !is_marked && !origin.is_ahead {
-            let since = at.saturating_sub(holds.max(flight) + origin.slack);
+            let since = at.saturating_sub(holds.max(flight));
             ensure(
                 self.was(id, seen.fact, since),
                 "it is shown as current long after it has changed",
@@ -394,23 +426,23 @@ impl Watch {
         let refuses = &self.refuses[&(replica, id)];
         let mut higher = refuses.range(seen.fact.version + 1..);
         let is_due = higher.any(|(_, until)| *until > seen.stored_at);
-        ensure(is_due, "rule 11: an older version is refused for too long")
+        ensure(is_due, "rule 13: an older version is refused for too long")
     }
 
     /// Redis has replaced what it held.
     pub fn redis_stores(&mut self, id: usize, held: Option<Seen>, new: &Seen) -> Checked {
         let version = new.fact.version;
         if let Some(held) = held {
-            ensure(held.fact.version <= version, "rule 8: Redis goes back")?;
+            ensure(held.fact.version <= version, "rule 10: Redis goes back")?;
             let is_less = new.fact.kind == Kind::Tombstone && held.fact.version == version;
-            ensure(!is_less, "rule 9: a tombstone replaces its own version")?;
+            ensure(!is_less, "rule 11: a tombstone replaces its own version")?;
         }
         if let Some((top, until)) = self.redis_top[id]
             && self.now < until
         {
             ensure(
                 version >= top,
-                "rule 11: Redis forgets a version while older loads are under way",
+                "rule 13: Redis forgets a version while older loads are under way",
             )?;
         }
         self.redis_top[id] = Some((version, self.now + self.longest_load()));
