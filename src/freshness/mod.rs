@@ -35,7 +35,7 @@
 //! # What may be stored
 //!
 //! 10. **A lower version never replaces a higher one**, in the local copy ([`Copies::store`]) as in Redis, where a script
-//!    compares and stores in one step ([`replaces`]). Of the same version the later answer is kept.
+//!     compares and stores in one step ([`replaces`]). Of the same version the later answer is kept.
 //! 11. **A tombstone replaces lower versions only.** From then on it refuses loads that began before the change.
 //! 12. **A load that was overtaken is shown but not stored** ([`Copies::judge_load`]): one whose flight was forgotten, or
 //!     during which a gap began. A tombstone of its version is stored instead, so that what its callers have seen is not

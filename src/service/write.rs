@@ -88,7 +88,10 @@ impl TemplateService {
     async fn hear(&self, notice: Notice) {
         let parts = &*self.parts;
         match notice {
-            Notice::Changed { id, version } => {
+            Notice::Changed { id, version, lag } => {
+                if let Some(lag) = lag {
+                    parts.metrics.change_lag.observe(lag.as_secs_f64());
+                }
                 let tombstone = parts.rules.tombstone(version, Moment::now());
                 // A notice of a version that is known, such as one of our own writes, is ignored.
                 if parts.copies.note(id, &tombstone) == Noted::News {

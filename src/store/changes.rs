@@ -1,5 +1,7 @@
 //! [`Change`]: what a writer asks for. [`Notice`]: what the database tells of changes.
 
+use std::time::Duration;
+
 use crate::template::TemplateId;
 
 /// A change of one template.
@@ -57,6 +59,8 @@ pub enum Notice {
         id: TemplateId,
         /// To which version.
         version: i64,
+        /// How long ago its statement ran, if the database says so.
+        lag: Option<Duration>,
     },
     /// Every template may have changed.
     AllChanged,

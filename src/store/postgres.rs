@@ -1,13 +1,14 @@
 //! What is particular to PostgreSQL: the session's settings, the migrations, and how it tells of changes.
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::AbortHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use super::changes::Notice;
@@ -55,10 +56,14 @@ pub(super) fn migrations() -> Migrator {
             "put",
             include_str!("../../migrations/postgres/0003_put.sql"),
         ),
+        (
+            "change times",
+            include_str!("../../migrations/postgres/0004_change_times.sql"),
+        ),
     ])
 }
 
-const CHANNEL: &str = "stampede_templates";
+const CHANNEL: &str = "stampede_changes";
 
 /// Before it listens again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -82,7 +87,7 @@ pub(super) async fn start_to_listen(options: PgConnectOptions) -> (AbortHandle, 
 }
 
 /// Listens as long as the notices are read, and begins again when the session breaks. The trigger that notifies is in
-/// `migrations/postgres/0002_changes.sql`. Changes are missed between two sessions, so each begins with a [`Notice::Gap`].
+/// `migrations/postgres/0004_change_times.sql`. Changes are missed between two sessions, so each begins with a [`Notice::Gap`].
 async fn listen(options: PgConnectOptions, notices: Sender<Notice>) {
     let mut first_attempt = true;
     while !notices.is_closed() {
@@ -96,7 +101,6 @@ async fn listen(options: PgConnectOptions, notices: Sender<Notice>) {
 }
 
 async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<(), sqlx::Error> {
-    let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
     let name = format!(
         "{} listener",
         options.get_application_name().unwrap_or_default()
@@ -108,7 +112,8 @@ async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<()
     let mut listener = PgListener::connect_with(&session).await?;
     timeout(ANSWER_TIMEOUT, listener.listen(CHANNEL))
         .await
-        .map_err(silent)??;
+        .map_err(no_answer)??;
+    let mut clock = ServerClock::read(&mut listener).await?;
     let mut notice = Some(Notice::Gap);
     loop {
         if let Some(notice) = notice.take()
@@ -118,27 +123,64 @@ async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<()
         }
         match timeout(QUIET, listener.try_recv()).await {
             Ok(heard) => match heard? {
-                Some(heard) => notice = understand(&heard),
+                Some(heard) => notice = understand(&heard, &clock),
                 None => return Ok(()),
             },
-            Err(_) => {
-                timeout(ANSWER_TIMEOUT, listener.execute("SELECT 1"))
-                    .await
-                    .map_err(silent)??;
-            }
+            Err(_) => clock = ServerClock::read(&mut listener).await?,
         }
     }
 }
 
-/// `<id> <version>`, or `*` for all templates. Other payloads are not this service's.
-fn understand(heard: &PgNotification) -> Option<Notice> {
-    let text = heard.payload();
-    if text == "*" {
+fn no_answer(_: Elapsed) -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
+}
+
+/// How far the server's clock is ahead of this process's. Half the time of the reading is its error, so that a lag does
+/// not depend on how well two machines keep time.
+struct ServerClock {
+    ahead_micros: i64,
+}
+
+impl ServerClock {
+    /// Reads the server's clock, which also shows that the session is there.
+    async fn read(listener: &mut PgListener) -> Result<Self, sqlx::Error> {
+        const CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let before = micros_now();
+        let reading = sqlx::query_scalar::<_, i64>(CLOCK).fetch_one(listener);
+        let theirs = timeout(ANSWER_TIMEOUT, reading)
+            .await
+            .map_err(no_answer)??;
+        let ours = before + (micros_now() - before) / 2;
+        Ok(Self {
+            ahead_micros: theirs - ours,
+        })
+    }
+
+    /// How long ago it was this time by the server's clock.
+    fn since(&self, micros: i64) -> Duration {
+        let ago = micros_now() + self.ahead_micros - micros;
+        Duration::from_micros(u64::try_from(ago).unwrap_or(0))
+    }
+}
+
+fn micros_now() -> i64 {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// `<id> <version> <time>`, or `*` for all templates. Other payloads are not this service's.
+fn understand(heard: &PgNotification, clock: &ServerClock) -> Option<Notice> {
+    if heard.payload() == "*" {
         return Some(Notice::AllChanged);
     }
-    let (id, version) = text.split_once(' ')?;
+    let mut fields = heard.payload().split(' ');
     Some(Notice::Changed {
-        id: TemplateId::parse(id)?,
-        version: version.parse().ok()?,
+        id: TemplateId::parse(fields.next()?)?,
+        version: fields.next()?.parse().ok()?,
+        lag: fields
+            .next()
+            .and_then(|at| Some(clock.since(at.parse().ok()?))),
     })
 }

@@ -4,6 +4,7 @@
 
 mod balancer;
 mod contract;
+mod copies;
 mod counting;
 mod dashboard;
 mod faults;
