@@ -7,7 +7,7 @@
 //! 3. Load the template ([`load`]): one flight per template at a time, shared by all who ask meanwhile.
 //! 4. If the load failed, was refused, or takes longer than `SOFT_TIMEOUT`: a copy, marked as stale.
 //!
-//! Writing, and what other writers' changes mean here, is in [`write`]. What may be shown and stored is decided in
+//! Writing, and what other writers' changes mean here, is in [`mod@write`]. What may be shown and stored is decided in
 //! [`crate::freshness`].
 //!
 //! With [`Protection::Off`] each caller loads for itself in step 3, and nothing else differs.

@@ -2,7 +2,7 @@
 
 use super::cycles::{self, Wait};
 use super::error::Error;
-use super::group::{Craft, Group, Inner, Key, Shared};
+use super::group::{Group, GroupFlight, Inner, Key, Shared};
 use super::outcome::{Ending, Generation, Part, Report, Role};
 use super::runtime::{Runtime, Timer};
 use super::table::{Boarding, Refused};
@@ -11,6 +11,7 @@ use super::wakers::SlotIndex;
 use std::borrow::Borrow;
 use std::future::Future;
 use std::hash::Hash;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,104 +26,42 @@ pub trait Call: Future {
     fn wait_limit(self, limit: Duration) -> Self;
 }
 
-/// Where a call has its group and its key from.
-pub(crate) trait Asked<K, V, E> {
-    type Q: Hash + Eq + ToOwned<Owned = K> + ?Sized;
-    fn group(&self) -> &Group<K, V, E>;
-    fn key(&self) -> &Self::Q;
-}
-
-/// From its caller, who waits at once.
-pub(crate) struct Borrowed<'g, 'k, Q: ?Sized, K, V, E> {
-    pub(crate) group: &'g Group<K, V, E>,
-    pub(crate) key: &'k Q,
-}
-
-impl<K, V, E, Q> Asked<K, V, E> for Borrowed<'_, '_, Q, K, V, E>
-where
-    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-{
-    type Q = Q;
-
-    fn group(&self) -> &Group<K, V, E> {
-        self.group
-    }
-
-    fn key(&self) -> &Q {
-        self.key
-    }
-}
-
-/// From itself: it may be kept for as long as its caller likes.
-pub(crate) struct Owned<K, V, E> {
-    pub(crate) group: Group<K, V, E>,
-    pub(crate) key: K,
-}
-
-impl<K: Key, V, E> Asked<K, V, E> for Owned<K, V, E> {
-    type Q = K;
-
-    fn group(&self) -> &Group<K, V, E> {
-        &self.group
-    }
-
-    fn key(&self) -> &K {
-        &self.key
-    }
-}
-
-/// What a caller is told.
-pub(crate) trait Told<V, E> {
-    type Output;
-    /// Whether it has to be known how long the caller waited, which costs a look at the clock.
-    const IS_TIMED: bool;
-    fn tell(result: Result<Arc<V>, Error<E>>, part: impl FnOnce() -> Option<Part>) -> Self::Output;
-}
-
-/// The result alone.
-pub(crate) struct Value;
-
-impl<V, E> Told<V, E> for Value {
-    type Output = Result<Arc<V>, Error<E>>;
-    const IS_TIMED: bool = false;
-
-    fn tell(result: Result<Arc<V>, Error<E>>, _: impl FnOnce() -> Option<Part>) -> Self::Output {
-        result
-    }
-}
-
-/// The result, and the caller's part in the flight.
-pub(crate) struct Everything;
-
-impl<V, E> Told<V, E> for Everything {
-    type Output = Report<V, E>;
-    const IS_TIMED: bool = true;
-
-    fn tell(result: Result<Arc<V>, Error<E>>, part: impl FnOnce() -> Option<Part>) -> Self::Output {
-        let part = part();
-        Report { result, part }
-    }
-}
-
-/// See [`Call`].
-pub(crate) struct Calling<A: Asked<K, V, E>, K: Key, V: Shared, E: Shared, L, T: Told<V, E>> {
-    asked: A,
+/// See [`Call`]. Group and key are borrowed if the caller waits at once, and owned if it may keep the call.
+pub(crate) struct Calling<
+    G: Borrow<Group<K, V, E>>,
+    B,
+    Q: ?Sized,
+    K: Key,
+    V: Shared,
+    E: Shared,
+    L,
+    M,
+> {
+    group: G,
+    key: B,
     /// Taken when this call leads a flight.
     loader: Option<L>,
+    /// What the caller is given of its report.
+    give: M,
+    /// Whether that includes its part, which costs looks at the clock.
+    is_timed: bool,
     limit: Option<Duration>,
-    state: State<K, V, E, T::Output>,
+    /// When it began to wait, if it did so for a flight that was lost.
+    since: Option<u64>,
+    state: State<K, V, E>,
+    of: PhantomData<fn(&Q)>,
 }
 
-enum State<K: Key, V: Shared, E: Shared, O> {
+enum State<K: Key, V: Shared, E: Shared> {
     Fresh,
     Waiting(Waiting<K, V, E>),
-    Decided(O),
+    Decided(Report<V, E>),
     Over,
 }
 
 /// A caller that is on a flight.
 struct Waiting<K: Key, V: Shared, E: Shared> {
-    flight: Arc<Craft<K, V, E>>,
+    flight: Arc<GroupFlight<K, V, E>>,
     role: Role,
     /// When it began to wait, if anybody wants to know.
     since: u64,
@@ -134,21 +73,28 @@ struct Waiting<K: Key, V: Shared, E: Shared> {
     wait: Option<Box<Wait>>,
 }
 
-impl<A, K, V, E, L, Fut, T> Calling<A, K, V, E, L, T>
+impl<G, B, Q, K, V, E, L, Fut, M, O> Calling<G, B, Q, K, V, E, L, M>
 where
-    A: Asked<K, V, E>,
-    K: Key + Borrow<A::Q>,
+    G: Borrow<Group<K, V, E>>,
+    B: Borrow<Q>,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    K: Key + Borrow<Q>,
     V: Shared,
     E: Shared,
-    L: FnOnce(&Arc<Craft<K, V, E>>) -> Fut,
+    L: FnOnce(&Arc<GroupFlight<K, V, E>>) -> Fut,
     Fut: Future<Output = Result<V, E>> + Send + 'static,
-    T: Told<V, E>,
+    M: Fn(Report<V, E>) -> O,
 {
-    pub(crate) fn new(asked: A, _told: T, loader: L) -> Self {
+    pub(crate) fn new(group: G, key: B, is_timed: bool, give: M, loader: L) -> Self {
         Self {
-            asked,
+            group,
+            key,
             loader: Some(loader),
+            give,
+            is_timed,
+            of: PhantomData,
             limit: None,
+            since: None,
             state: State::Fresh,
         }
     }
@@ -163,23 +109,27 @@ where
     }
 
     /// Joins or begins a flight, unless it can be told at once what the caller gets.
-    fn board(&mut self, is_waited_for: bool) -> Result<Waiting<K, V, E>, T::Output> {
-        let group = &self.asked.group().inner;
+    fn board(&mut self, is_waited_for: bool) -> Result<Waiting<K, V, E>, Report<V, E>> {
+        let group = &self.group.borrow().inner;
         let (caller, mut wait) = (cycles::polled().filter(|_| is_waited_for), None);
         let boarding = group
             .table
-            .board(self.asked.key(), group.config.max_callers, |flight| {
+            .board(self.key.borrow(), group.config.max_callers, |flight| {
                 let Some(caller) = caller else { return true };
                 wait = Wait::begin(caller, group.id_of(flight));
                 wait.is_some()
             });
         match boarding {
             Boarding::Follower(flight) => {
-                let is_timed = T::IS_TIMED || self.limit.is_some();
-                let since = if is_timed { group.clock.now() } else { 0 };
+                let is_timed = self.is_timed || self.limit.is_some();
+                let now = || if is_timed { group.clock.now() } else { 0 };
+                let since = self.since.unwrap_or_else(now);
                 Ok(Waiting::on(flight, Role::Follower, since, wait))
             }
-            Boarding::Refused(reason) => Err(T::tell(Err(group.refuse(reason)), || None)),
+            Boarding::Refused(reason) => Err(Report {
+                result: Err(group.refuse(reason)),
+                part: None,
+            }),
             Boarding::Leader(flight) => {
                 // Nothing waits for a flight this new, so that no circle can be closed.
                 let wait = caller.and_then(|caller| Wait::begin(caller, group.id_of(&flight)));
@@ -187,12 +137,21 @@ where
                 let loader = loader.expect("a call leads at most one flight");
                 match task::begin(group, &flight, loader) {
                     Begun::Ended(ending) => {
-                        let part = || Some(part(&flight, Role::Leader, Duration::ZERO));
-                        Err(T::tell(ending.into_result(), part))
+                        let part = self
+                            .is_timed
+                            .then(|| part(&flight, Role::Leader, Duration::ZERO));
+                        Err(Report {
+                            result: ending.into_result(),
+                            part,
+                        })
                     }
-                    Begun::NoRuntime => Err(T::tell(Err(Error::NoRuntime), || None)),
+                    Begun::NoRuntime => Err(Report {
+                        result: Err(Error::NoRuntime),
+                        part: None,
+                    }),
                     Begun::Suspended => {
-                        let since = flight.suspended_at().unwrap_or_default();
+                        let suspended_at = || flight.suspended_at().unwrap_or_default();
+                        let since = self.since.unwrap_or_else(suspended_at);
                         Ok(Waiting::on(flight, Role::Leader, since, wait))
                     }
                 }
@@ -200,7 +159,7 @@ where
         }
     }
 
-    fn poll_told(&mut self, cx: &mut Context<'_>) -> Poll<T::Output> {
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report<V, E>> {
         loop {
             match &mut self.state {
                 State::Fresh => match self.board(true) {
@@ -211,15 +170,17 @@ where
                     }
                 },
                 State::Waiting(waiting) => {
-                    let group = &self.asked.group().inner;
+                    let group = &self.group.borrow().inner;
                     let waited = ready!(waiting.poll(group, self.limit, cx));
                     // Nobody ended the flight but the runtime of another caller: this one has a load of its own.
                     let is_lost = matches!(waited, Ok(Ending::Lost));
                     if is_lost && self.loader.is_some() && Runtime::current().is_some() {
+                        // The limit counts from when this call began to wait for the first flight.
+                        self.since = Some(waiting.since);
                         self.state = State::Fresh;
                         continue;
                     }
-                    let told = waiting.tell::<T>(group, waited);
+                    let told = waiting.report(group, waited, self.is_timed);
                     if let Some(limit) = waiting.limit.take() {
                         limit.keep();
                     }
@@ -238,17 +199,19 @@ where
     }
 }
 
-impl<A: Asked<K, V, E>, K: Key, V: Shared, E: Shared, L, T: Told<V, E>> Calling<A, K, V, E, L, T> {
+impl<G: Borrow<Group<K, V, E>>, B, Q: ?Sized, K: Key, V: Shared, E: Shared, L, M>
+    Calling<G, B, Q, K, V, E, L, M>
+{
     fn leave(&mut self) {
         if let State::Waiting(waiting) = &self.state {
-            waiting.leave(&self.asked.group().inner);
+            waiting.leave(&self.group.borrow().inner);
         }
         self.state = State::Over;
     }
 }
 
 fn part<K: Key, V: Shared, E: Shared>(
-    flight: &Craft<K, V, E>,
+    flight: &GroupFlight<K, V, E>,
     role: Role,
     waited: Duration,
 ) -> Part {
@@ -262,7 +225,12 @@ fn part<K: Key, V: Shared, E: Shared>(
 }
 
 impl<K: Key, V: Shared, E: Shared> Waiting<K, V, E> {
-    fn on(flight: Arc<Craft<K, V, E>>, role: Role, since: u64, wait: Option<Box<Wait>>) -> Self {
+    fn on(
+        flight: Arc<GroupFlight<K, V, E>>,
+        role: Role,
+        since: u64,
+        wait: Option<Box<Wait>>,
+    ) -> Self {
         Self {
             flight,
             role,
@@ -283,17 +251,21 @@ impl<K: Key, V: Shared, E: Shared> Waiting<K, V, E> {
         if let Some(ending) = self.flight.outcome() {
             return Poll::Ready(Ok(ending));
         }
-        if let Some(error) = self.begin_to_wait(group) {
+        if let Some(error) = self.wait_as_polled(group) {
             return Poll::Ready(Err(error));
         }
         if let Poll::Ready(ending) = self.flight.poll_outcome(cx, &mut self.slot) {
             return Poll::Ready(Ok(ending));
         }
         if let Some(limit) = limit {
-            let at = || group.clock.instant(self.since) + limit;
-            if ready_at(&mut self.limit, at, cx)? {
-                group.wait_limits.fetch_add(1, Ordering::Relaxed);
-                return Poll::Ready(Err(Error::WaitLimit));
+            let at = || group.clock.instant(self.since).checked_add(limit);
+            match has_come(&mut self.limit, at, cx) {
+                None => return Poll::Ready(Err(Error::NoRuntime)),
+                Some(true) => {
+                    group.wait_limits.fetch_add(1, Ordering::Relaxed);
+                    return Poll::Ready(Err(Error::WaitLimit));
+                }
+                Some(false) => {}
             }
         }
         if self.load_may_stand_still() {
@@ -302,13 +274,14 @@ impl<K: Key, V: Shared, E: Shared> Waiting<K, V, E> {
         Poll::Pending
     }
 
-    /// A call that was started waits from its first poll on.
-    fn begin_to_wait(&mut self, group: &Inner<K, V, E>) -> Option<Error<E>> {
-        if self.slot.is_some() || self.wait.is_some() {
+    /// The load that polls this call waits for its flight, and any load that polled it before does not.
+    fn wait_as_polled(&mut self, group: &Inner<K, V, E>) -> Option<Error<E>> {
+        let caller = cycles::polled();
+        if self.wait.as_ref().map(|wait| wait.from()) == caller {
             return None;
         }
-        let caller = cycles::polled()?;
-        self.wait = Wait::begin(caller, group.id_of(&self.flight));
+        self.wait = None;
+        self.wait = Wait::begin(caller?, group.id_of(&self.flight));
         self.wait
             .is_none()
             .then(|| group.refuse(Refused::Reentrant))
@@ -326,29 +299,35 @@ impl<K: Key, V: Shared, E: Shared> Waiting<K, V, E> {
     ) -> Poll<Result<Ending<V, E>, Error<E>>> {
         let at = || {
             let suspended_at = self.flight.suspended_at().unwrap_or_default();
-            group.clock.instant(suspended_at) + group.config.deadline
+            Some(group.clock.instant(suspended_at) + group.config.deadline)
         };
-        if !ready_at(&mut self.deadline, at, cx)? {
+        // Where this caller has no time either, it waits for others who have.
+        if has_come(&mut self.deadline, at, cx) != Some(true) {
             return Poll::Pending;
         }
         group.cut_short(&self.flight, Ending::TimedOut);
         self.flight.poll_outcome(cx, &mut self.slot).map(Ok)
     }
 
-    fn tell<T: Told<V, E>>(
+    fn report(
         &self,
         group: &Inner<K, V, E>,
         waited: Result<Ending<V, E>, Error<E>>,
-    ) -> T::Output {
-        let until = match &waited {
-            // It waited until the landing, however long its task then took to be polled.
-            Ok(_) => self.flight.landed_at(),
-            Err(_) => group.clock.now(),
-        };
-        T::tell(waited.and_then(Ending::into_result), || {
+        is_timed: bool,
+    ) -> Report<V, E> {
+        let part = is_timed.then(|| {
+            let until = match &waited {
+                // It waited until the landing, however long its task then took to be polled.
+                Ok(_) => self.flight.landed_at(),
+                Err(_) => group.clock.now(),
+            };
             let waited = Duration::from_nanos(until.saturating_sub(self.since));
-            Some(part(&self.flight, self.role, waited))
-        })
+            part(&self.flight, self.role, waited)
+        });
+        Report {
+            result: waited.and_then(Ending::into_result),
+            part,
+        }
     }
 
     /// Leaves. A flight that has not landed, and that nobody is left on, may be aborted for it.
@@ -368,63 +347,70 @@ impl<K: Key, V: Shared, E: Shared> Waiting<K, V, E> {
     }
 }
 
-/// Whether a point in time has come. The timer is made when it is first asked for.
-fn ready_at<E>(
+/// Whether a point in time has come; none where no time is kept. The timer is made when it is first asked for, and again
+/// in another runtime. A time that is too far away never comes.
+fn has_come(
     timer: &mut Option<Timer>,
-    at: impl FnOnce() -> Instant,
+    at: impl FnOnce() -> Option<Instant>,
     cx: &mut Context<'_>,
-) -> Result<bool, Error<E>> {
-    if timer.is_none() {
-        *timer = Timer::at(at());
+) -> Option<bool> {
+    if !timer.as_ref().is_some_and(Timer::is_of_this_runtime) {
+        let Some(at) = at() else { return Some(false) };
+        *timer = Timer::at(at);
     }
-    let timer = timer.as_mut().ok_or(Error::NoRuntime)?;
-    Ok(timer.poll(cx).is_ready())
+    let timer = timer.as_mut()?;
+    Some(timer.poll(cx).is_ready())
 }
 
 /// Nothing in a call is pinned in place: a load has a box of its own.
-impl<A: Asked<K, V, E>, K: Key, V: Shared, E: Shared, L, T: Told<V, E>> Unpin
-    for Calling<A, K, V, E, L, T>
+impl<G: Borrow<Group<K, V, E>>, B, Q: ?Sized, K: Key, V: Shared, E: Shared, L, M> Unpin
+    for Calling<G, B, Q, K, V, E, L, M>
 {
 }
 
-impl<A, K, V, E, L, Fut, T> Future for Calling<A, K, V, E, L, T>
+impl<G, B, Q, K, V, E, L, Fut, M, O> Future for Calling<G, B, Q, K, V, E, L, M>
 where
-    A: Asked<K, V, E>,
-    K: Key + Borrow<A::Q>,
+    G: Borrow<Group<K, V, E>>,
+    B: Borrow<Q>,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    K: Key + Borrow<Q>,
     V: Shared,
     E: Shared,
-    L: FnOnce(&Arc<Craft<K, V, E>>) -> Fut,
+    L: FnOnce(&Arc<GroupFlight<K, V, E>>) -> Fut,
     Fut: Future<Output = Result<V, E>> + Send + 'static,
-    T: Told<V, E>,
+    M: Fn(Report<V, E>) -> O,
 {
-    type Output = T::Output;
+    type Output = O;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        self.poll_told(cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        self.poll_report(cx).map(|report| (self.give)(report))
     }
 }
 
-impl<A, K, V, E, L, Fut, T> Call for Calling<A, K, V, E, L, T>
+impl<G, B, Q, K, V, E, L, Fut, M, O> Call for Calling<G, B, Q, K, V, E, L, M>
 where
-    A: Asked<K, V, E>,
-    K: Key + Borrow<A::Q>,
+    G: Borrow<Group<K, V, E>>,
+    B: Borrow<Q>,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    K: Key + Borrow<Q>,
     V: Shared,
     E: Shared,
-    L: FnOnce(&Arc<Craft<K, V, E>>) -> Fut,
+    L: FnOnce(&Arc<GroupFlight<K, V, E>>) -> Fut,
     Fut: Future<Output = Result<V, E>> + Send + 'static,
-    T: Told<V, E>,
+    M: Fn(Report<V, E>) -> O,
 {
     fn wait_limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         if let State::Waiting(waiting) = &mut self.state {
-            waiting.since = self.asked.group().inner.clock.now();
+            waiting.since = self.group.borrow().inner.clock.now();
+            waiting.limit = None;
         }
         self
     }
 }
 
-impl<A: Asked<K, V, E>, K: Key, V: Shared, E: Shared, L, T: Told<V, E>> Drop
-    for Calling<A, K, V, E, L, T>
+impl<G: Borrow<Group<K, V, E>>, B, Q: ?Sized, K: Key, V: Shared, E: Shared, L, M> Drop
+    for Calling<G, B, Q, K, V, E, L, M>
 {
     fn drop(&mut self) {
         self.leave();

@@ -54,6 +54,11 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
+    /// The load that waits.
+    pub(crate) fn from(&self) -> FlightId {
+        self.from
+    }
+
     /// Records the wait, or refuses one that would close a circle. In a box, because nearly every caller has none.
     pub(crate) fn begin(from: FlightId, to: FlightId) -> Option<Box<Self>> {
         let mut waits = lock_waits();

@@ -27,6 +27,8 @@ pub(crate) struct Flight<K, T, R> {
     /// Set before `waiting.landed`.
     outcome: OnceLock<T>,
     waiting: Mutex<Waiting>,
+    /// Whether the load was given the means to write back.
+    has_loading: AtomicBool,
     /// Whether the load may write its result back no more. Held while it does.
     sealed: Mutex<bool>,
 }
@@ -53,6 +55,7 @@ impl<K, T: Clone, R> Flight<K, T, R> {
             outcome: OnceLock::new(),
             suspended: OnceLock::new(),
             waiting: Mutex::new(Waiting::default()),
+            has_loading: AtomicBool::new(false),
             sealed: Mutex::new(false),
         }
     }
@@ -81,7 +84,12 @@ impl<K, T: Clone, R> Flight<K, T, R> {
     pub(super) fn leave(&self) -> bool {
         let left = self.left.load(Ordering::Relaxed) + 1;
         self.left.store(left, Ordering::Relaxed);
-        left == self.joined.load(Ordering::Relaxed)
+        self.is_abandoned()
+    }
+
+    /// Whether all callers have left.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == self.joined.load(Ordering::Relaxed)
     }
 
     /// Keeps a load that is not ready. The leader then looks whether it was woken or aborted meanwhile.
@@ -202,5 +210,21 @@ impl<K, T: Clone, R> Flight<K, T, R> {
     /// Lets the load write back no more; waits for a write that is under way.
     pub(crate) fn seal(&self) {
         *self.sealed.lock() = true;
+    }
+
+    /// The same, unless a write is under way.
+    pub(super) fn try_seal(&self) -> bool {
+        let sealed = self.sealed.try_lock();
+        sealed.map(|mut sealed| *sealed = true).is_some()
+    }
+
+    /// Notes that the load can write back.
+    pub(crate) fn note_loading(&self) {
+        self.has_loading.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the load can write back, asked where it ends.
+    pub(crate) fn has_loading(&self) -> bool {
+        self.has_loading.load(Ordering::Relaxed)
     }
 }

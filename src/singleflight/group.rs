@@ -1,6 +1,6 @@
 //! The group as its users see it: its calls and options; and what its clones share.
 
-use super::caller::{Borrowed, Call, Calling, Everything, Owned, Value};
+use super::caller::{Call, Calling};
 use super::cycles::FlightId;
 use super::error::{Error, discard};
 use super::flight::Flight;
@@ -10,6 +10,7 @@ use super::stats::{Landing, OnLanding};
 use super::table::{Refused, Table};
 use super::task::Suspended;
 use std::borrow::Borrow;
+use std::convert::identity;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
@@ -70,9 +71,9 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let asked = Borrowed { group: self, key };
-        let loader = |_: &Arc<Craft<K, V, E>>| loader();
-        Calling::new(asked, Value, loader)
+        let loader = |_: &Arc<GroupFlight<K, V, E>>| loader();
+        let result = |report: Report<V, E>| report.result;
+        Calling::new(self, key, false, result, loader)
     }
 
     /// Like [`work`](Self::work), with the caller's part in the flight beside the result, and a loader that can ask
@@ -84,9 +85,8 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
         F: FnOnce(Loading) -> Fut,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let asked = Borrowed { group: self, key };
-        let loader = |flight: &Arc<Craft<K, V, E>>| loader(Loading::of(flight));
-        Calling::new(asked, Everything, loader)
+        let loader = |flight: &Arc<GroupFlight<K, V, E>>| loader(Loading::of(flight));
+        Calling::new(self, key, true, identity::<Report<V, E>>, loader)
     }
 
     /// Like [`report`](Self::report), but joins or begins a flight at once, without being polled. Whether the call is
@@ -102,12 +102,9 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
         F: FnOnce(Loading) -> Fut,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let asked = Owned {
-            group: self.clone(),
-            key: key.to_owned(),
-        };
-        let loader = |flight: &Arc<Craft<K, V, E>>| loader(Loading::of(flight));
-        Calling::new(asked, Everything, loader).started()
+        let (group, key) = (self.clone(), key.to_owned());
+        let loader = |flight: &Arc<GroupFlight<K, V, E>>| loader(Loading::of(flight));
+        Calling::new(group, key, true, identity::<Report<V, E>>, loader).started()
     }
 
     /// Lets the flight of `key` go on for its present callers only: the next one begins a new flight. When this
@@ -117,18 +114,24 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let flight = self.inner.table.forget(key)?;
-        flight.seal();
-        Some(Generation(flight.generation))
+        let flight = self.inner.table.find(key)?;
+        self.forget_this(&flight)
+            .then_some(Generation(flight.generation))
     }
 
     /// Forgets every flight and says how many.
     pub fn forget_all(&self) -> usize {
-        let forgotten = self.inner.table.forget_all();
-        for flight in &forgotten {
-            flight.seal();
+        let all = self.inner.table.all();
+        all.iter().filter(|flight| self.forget_this(flight)).count()
+    }
+
+    /// Seals first: whoever finds the flight gone may rely on its load to write nothing more.
+    fn forget_this(&self, flight: &Arc<GroupFlight<K, V, E>>) -> bool {
+        if !flight.is_current() {
+            return false;
         }
-        forgotten.len()
+        flight.seal();
+        self.inner.table.forget(flight)
     }
 }
 
@@ -215,7 +218,7 @@ impl<K: Key, V: Shared, E: Shared> Builder<K, V, E> {
 }
 
 /// A flight of a group.
-pub(crate) type Craft<K, V, E> = Flight<K, Ending<V, E>, Suspended>;
+pub(crate) type GroupFlight<K, V, E> = Flight<K, Ending<V, E>, Suspended>;
 
 /// There is no runtime that could finish a load.
 pub(crate) struct NoRuntime;
@@ -249,7 +252,7 @@ impl<K: Key, V: Shared, E: Shared> Inner<K, V, E> {
     }
 
     /// What this flight is called among those of all groups.
-    pub(crate) fn id_of(&self, flight: &Craft<K, V, E>) -> FlightId {
+    pub(crate) fn id_of(&self, flight: &GroupFlight<K, V, E>) -> FlightId {
         FlightId {
             group: self.id,
             generation: flight.generation,
@@ -268,7 +271,11 @@ impl<K: Key, V: Shared, E: Shared> Inner<K, V, E> {
     }
 
     /// Lands a flight whose load goes on, and says whether nobody else has.
-    pub(crate) fn cut_short(&self, flight: &Arc<Craft<K, V, E>>, ending: Ending<V, E>) -> bool {
+    pub(crate) fn cut_short(
+        &self,
+        flight: &Arc<GroupFlight<K, V, E>>,
+        ending: Ending<V, E>,
+    ) -> bool {
         // The next load of this key must not be overtaken by this one.
         flight.seal();
         let landed = self.land(flight, ending, false).is_some();
@@ -284,10 +291,14 @@ impl<K: Key, V: Shared, E: Shared> Inner<K, V, E> {
     /// By `its_leader` nothing has to be published if it is alone.
     pub(crate) fn land(
         &self,
-        flight: &Arc<Craft<K, V, E>>,
+        flight: &Arc<GroupFlight<K, V, E>>,
         ending: Ending<V, E>,
         its_leader: bool,
     ) -> Option<Ending<V, E>> {
+        // A load may have left its `Loading` with somebody else.
+        if flight.has_loading() {
+            flight.seal();
+        }
         let is_told = self.config.on_landing.is_some();
         let removed =
             self.table
@@ -310,7 +321,7 @@ impl<K: Key, V: Shared, E: Shared> Inner<K, V, E> {
         Some(ending)
     }
 
-    fn tell(&self, flight: &Craft<K, V, E>, ending: &Ending<V, E>) {
+    fn tell(&self, flight: &GroupFlight<K, V, E>, ending: &Ending<V, E>) {
         let Some(hook) = &self.config.on_landing else {
             return;
         };

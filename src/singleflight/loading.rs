@@ -34,13 +34,15 @@ impl Loading {
         T: Clone + Send + Sync + 'static,
         R: Send + Sync + 'static,
     {
+        flight.note_loading();
         Self {
             generation: Generation(flight.generation),
             flight: Arc::<Flight<K, T, R>>::clone(flight),
         }
     }
 
-    /// Calls `write`, unless the flight has been forgotten or has ended for its callers, and says what came of it.
+    /// Calls `write`, unless the flight has been forgotten or has ended for its callers, and says what came of it. A
+    /// `Loading` may outlive its load, and writes nothing then.
     ///
     /// [`Group::forget`](super::Group::forget) waits for a write that is under way. So a writer that forgets the key
     /// and then removes it from the cache leaves nothing behind that an older load has written. `write` should be

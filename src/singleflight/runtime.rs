@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::runtime::{Handle, Id, RuntimeFlavor};
 use tokio::task::AbortHandle;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 /// The runtime that its caller is in.
@@ -129,9 +130,16 @@ impl Timer {
         Some(Self { sleep, runtime })
     }
 
+    /// Whether the runtime that this thread is in keeps it.
+    pub(crate) fn is_of_this_runtime(&self) -> bool {
+        Handle::try_current().is_ok_and(|here| here.id() == self.runtime)
+    }
+
     /// Ready when the time has come, or when nobody keeps it any more because the runtime has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let poll = || self.sleep.as_mut().poll(cx);
+        // A load that has used up its task's budget must not hide the time.
+        let mut sleep = unconstrained(self.sleep.as_mut());
+        let poll = || Pin::new(&mut sleep).poll(cx);
         catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Ready(()))
     }
 

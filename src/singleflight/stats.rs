@@ -1,7 +1,7 @@
 //! What can be seen of a group: each flight when it lands, those under way, and the sums; and the drain, which waits
 //! until nothing is left to be seen.
 
-use super::group::{Craft, Group, Inner, Key, Shared};
+use super::group::{Group, GroupFlight, Inner, Key, Shared};
 use super::outcome::{Ending, Generation, Outcome};
 use super::runtime::Timer;
 use std::borrow::Borrow;
@@ -134,15 +134,19 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
         let group = &*self.inner;
         group.table.close();
         let before = group.table.unsettled();
-        let mut end = Timer::at(Instant::now() + longest);
+        let end = Instant::now().checked_add(longest);
+        let mut timer = end.and_then(Timer::at);
         let mut at_rest = pin!(all_landed(group));
         let is_at_rest = poll_fn(|cx| {
             if at_rest.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            // Where no time is kept, there is none to wait.
-            let over = end.as_mut().map_or(Poll::Ready(()), |end| end.poll(cx));
-            over.map(|()| false)
+            match &mut timer {
+                Some(timer) => timer.poll(cx).map(|()| false),
+                // Where no time is kept, there is none to wait. An end that is too far away never comes.
+                None if end.is_some() => Poll::Ready(false),
+                None => Poll::Pending,
+            }
         });
         let aborted = if is_at_rest.await {
             0
@@ -155,7 +159,7 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
         }
     }
 
-    fn describe(&self, flight: &Craft<K, V, E>) -> InFlight<K> {
+    fn describe(&self, flight: &GroupFlight<K, V, E>) -> InFlight<K> {
         let now = self.inner.clock.now();
         let age = flight.suspended_at().map_or(0, |at| now.saturating_sub(at));
         InFlight {

@@ -160,45 +160,35 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
     }
 
     /// Takes a caller off a flight; true if it was the last and the flight is to be aborted for it, in which case
-    /// nobody can join it any more.
+    /// nobody can join it any more, and its load writes nothing back.
     pub(crate) fn leave(&self, flight: &Arc<Flight<K, T, R>>, abort: bool) -> bool {
-        let mut flights = self.shards[self.index(flight.hash)].flights.lock();
-        let abandoned = flight.leave() && abort;
-        if abandoned {
+        let shard = &self.shards[self.index(flight.hash)];
+        let mut flights = shard.flights.lock();
+        if !flight.leave() || !abort {
+            return false;
+        }
+        if !flight.try_seal() {
+            // The load writes at this moment. Another caller may join meanwhile, and gets a result.
+            drop(flights);
+            flight.seal();
+            flights = shard.flights.lock();
+        }
+        let is_abandoned = flight.is_abandoned();
+        if is_abandoned {
             flights.hide(flight);
         }
-        abandoned
+        is_abandoned
     }
 
-    /// Lets the flight of `key` go on for those on it only.
-    pub(crate) fn forget<Q>(&self, key: &Q) -> Option<Arc<Flight<K, T, R>>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let hash = self.hasher.hash_one(key);
-        let mut flights = self.shards[self.index(hash)].flights.lock();
-        let flight = Arc::clone(flights.table.find(hash, is_for(key))?);
-        flights.hide(&flight);
-        flights.tallies.forgotten += 1;
-        Some(flight)
-    }
-
-    /// Forgets every flight.
-    pub(crate) fn forget_all(&self) -> Vec<Arc<Flight<K, T, R>>> {
-        let mut forgotten = Vec::new();
-        for shard in &self.shards {
-            let mut flights = shard.flights.lock();
-            let current = flights.table.iter().filter(|flight| flight.is_current());
-            let current: Vec<_> = current.cloned().collect();
-            for flight in &current {
-                flights.hide(flight);
-            }
-            flights.tallies.forgotten += current.len() as u64;
-            drop(flights);
-            forgotten.extend(current);
+    /// Lets a flight go on for those on it only; true if it was current.
+    pub(crate) fn forget(&self, flight: &Arc<Flight<K, T, R>>) -> bool {
+        let mut flights = self.shards[self.index(flight.hash)].flights.lock();
+        let is_current = flight.is_current();
+        if is_current {
+            flights.hide(flight);
+            flights.tallies.forgotten += 1;
         }
-        forgotten
+        is_current
     }
 
     /// The flight that a caller for `key` would join.

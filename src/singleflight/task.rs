@@ -6,7 +6,7 @@
 
 use super::cycles::Polling;
 use super::error::message_of;
-use super::group::{Craft, Inner, Key, NoRuntime, Shared};
+use super::group::{GroupFlight, Inner, Key, NoRuntime, Shared};
 use super::outcome::Ending;
 use super::runtime::{Rest, Runtime, Sleeper, Timer};
 use futures_util::task::{ArcWake, waker_ref};
@@ -25,7 +25,7 @@ pub(crate) struct Suspended {
 }
 
 /// The load's waker, from its first poll until its task polls it.
-impl<K: Key, V: Shared, E: Shared> ArcWake for Craft<K, V, E> {
+impl<K: Key, V: Shared, E: Shared> ArcWake for GroupFlight<K, V, E> {
     fn wake_by_ref(flight: &Arc<Self>) {
         flight.note_woken();
         if let Some(suspended) = flight.suspended_load() {
@@ -48,8 +48,8 @@ pub(crate) enum Begun<V, E> {
 /// out leaves the key behind.
 pub(crate) fn begin<K: Key, V: Shared, E: Shared, Fut>(
     group: &Arc<Inner<K, V, E>>,
-    flight: &Arc<Craft<K, V, E>>,
-    loader: impl FnOnce(&Arc<Craft<K, V, E>>) -> Fut,
+    flight: &Arc<GroupFlight<K, V, E>>,
+    loader: impl FnOnce(&Arc<GroupFlight<K, V, E>>) -> Fut,
 ) -> Begun<V, E>
 where
     Fut: Future<Output = Result<V, E>> + Send + 'static,
@@ -86,7 +86,7 @@ where
 /// Makes the rest of a load a task, which sees to it from then on that the flight lands.
 fn suspend<K: Key, V: Shared, E: Shared, Fut>(
     group: &Arc<Inner<K, V, E>>,
-    flight: &Arc<Craft<K, V, E>>,
+    flight: &Arc<GroupFlight<K, V, E>>,
     load: Pin<Box<Fut>>,
     span: Option<Span>,
 ) -> Result<(), NoRuntime>
@@ -129,7 +129,7 @@ where
 /// The rest of a load. Dropped before its end, by its runtime or by who aborts it, it lands the flight as lost.
 struct Task<K: Key, V: Shared, E: Shared, Fut> {
     group: Arc<Inner<K, V, E>>,
-    flight: Arc<Craft<K, V, E>>,
+    flight: Arc<GroupFlight<K, V, E>>,
     /// None when the flight has landed.
     load: Option<Pin<Box<Fut>>>,
     timer: Option<Timer>,
@@ -157,9 +157,9 @@ where
         let _entered = flight.suspended.get().map(|load| load.span.enter());
         let polling = Polling::of(group.id_of(flight));
         let polled = catch_unwind(AssertUnwindSafe(|| pending.as_mut().poll(cx)));
+        drop(polling);
         if !matches!(polled, Ok(Poll::Pending)) {
             let ending = ended(polled, load.take());
-            drop(polling);
             group.land(flight, ending, false);
         } else if deadline.poll(cx).is_ready() {
             flight.seal();

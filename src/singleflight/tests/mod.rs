@@ -5,6 +5,7 @@
 
 mod callers;
 mod cancelled;
+mod corners;
 mod deadlines;
 mod forgetting;
 mod listing;

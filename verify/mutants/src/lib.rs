@@ -46,7 +46,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "abandon_without_the_lock",
         file: "table.rs",
-        before: "        if abandoned {
+        before: "        if is_abandoned {
             flights.hide(flight);",
         after: "        if false {
             flights.hide(flight);",
@@ -139,8 +139,8 @@ const MUTANTS: &[Mutant] = &[
         name: "forgotten_is_not_sealed",
         file: "group.rs",
         before: "        flight.seal();
-        Some(Generation(flight.generation))",
-        after: "        Some(Generation(flight.generation))",
+        self.inner.table.forget(flight)",
+        after: "        self.inner.table.forget(flight)",
     },
     Mutant {
         name: "drain_does_not_wait_for_hooks",

@@ -230,6 +230,13 @@ pub mod task {
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
+    /// Tasks have no budget here.
+    pub mod coop {
+        pub fn unconstrained<F>(future: F) -> F {
+            future
+        }
+    }
+
     /// Of a task; none if its runtime was down already.
     pub struct JoinHandle<T>(pub(super) Option<shuttle::future::JoinHandle<T>>);
 
@@ -287,6 +294,10 @@ pub mod time {
 
         pub fn saturating_duration_since(&self, earlier: Self) -> Duration {
             self.0.saturating_sub(earlier.0)
+        }
+
+        pub fn checked_add(self, later: Duration) -> Option<Self> {
+            self.0.checked_add(later).map(Self)
         }
     }
 
