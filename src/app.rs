@@ -38,6 +38,9 @@ pub enum StartError {
 #[tokio::main]
 pub async fn run(config: Box<Config>) -> Result<(), StartError> {
     telemetry::start(config.log_format, &config.log_filter);
+    for warning in config::misspelt_variables() {
+        warn!("{warning}");
+    }
     let address = config.http_addr;
     // On a worker: the thread that waits here would have to be woken for every connection that comes or goes.
     let run = tokio::spawn(async move {

@@ -18,7 +18,12 @@ fn main() -> ExitCode {
             Ok(shown) => print(&shown.text) && shown.ok,
             Err(complaint) => return wrong_setting(&complaint),
         },
-        Ok(Command::Print(text)) => print(&text),
+        Ok(Command::Print(text)) => {
+            for warning in config::misspelt_variables() {
+                eprintln!("stampede: {warning}");
+            }
+            print(&text)
+        }
         Err(problems) => return refuse(&problems),
     };
     ExitCode::from(u8::from(!ok))

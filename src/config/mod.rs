@@ -1,13 +1,13 @@
-//! [`Config`]: every setting, checked. The only reader of the command line, the environment and `X_FILE` files.
+//! [`Config`]: every setting, declared once and checked. Only this folder reads the command line and the environment.
 //!
-//! A setting's name, default and effect stand in [`settings`]; how a text becomes a value in [`values`]; where the
-//! text comes from in [`sources`]. What the settings mean to each other is checked here.
+//! Each field of [`Config`] with an `#[arg]` is a setting: its name gives the flag and the variable, its doc comment
+//! gives the help and the README's table. [`command`] finds the texts, [`values`] turns them into values, [`budget`]
+//! checks what they mean together.
 
 mod address;
 mod budget;
+mod command;
 mod lab;
-mod settings;
-mod sources;
 mod values;
 
 use std::fmt;
@@ -15,85 +15,162 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use address::Address;
-pub use lab::LabCommand;
-pub use settings::{SETTINGS, Setting};
-pub use sources::{Command, command};
+pub use command::{Command, command, misspelt_variables};
+pub use lab::{IncidentFlags, LabCommand, LabIncident};
 pub use values::Secret;
 
-use sources::Sources;
-use values::Reader;
+use values::{
+    choice, comma_separated, duration, early_refresh, number, percent, socket_address, token, url,
+};
 
-/// Every setting of the service, in the order of the table that `--help` prints.
-#[derive(Clone, Debug)]
+/// Every setting of the service, in the order of the help and of the README's table.
+///
+/// A paragraph "Default:" states a default that is not a fixed value, "Example:" a value that complaints suggest
+/// instead of the default.
+#[derive(Clone, Debug, clap::Args)]
 pub struct Config {
-    /// Listen address.
+    /// Address and port to listen on
+    ///
+    /// Example: 0.0.0.0:8080
+    #[arg(long, env, default_value = "127.0.0.1:8080", value_parser = socket_address)]
     pub http_addr: SocketAddr,
-    /// Where the templates are kept; without one, an embedded database.
+    /// Database of the templates: `postgres://…` or `sqlite://file`
+    ///
+    /// Default: embedded
+    ///
+    /// Example: postgres://app@localhost/app
+    #[arg(long, env, value_parser = url(&["postgres", "postgresql", "sqlite"]))]
     pub database_url: Option<Secret>,
-    /// Where answers are cached; without one, an embedded cache.
+    /// Cache: `redis://…`, `redis-cluster://host,host` or `redis-sentinel://host,host/name`; with TLS `rediss…`
+    ///
+    /// Default: embedded
+    ///
+    /// Example: redis://localhost:6379
+    #[arg(long, env, value_parser = url(REDIS_SCHEMES))]
     pub redis_url: Option<Secret>,
-    /// Whether callers of one template share one load.
+    /// `singleflight` shares one load among all callers of a template; `off` sends every miss to the database
+    ///
+    /// Example: off
+    #[arg(long, env, default_value = "singleflight", value_parser = choice(PROTECTIONS))]
     pub protection: Protection,
-    /// Upper bound of a cached template's life.
+    /// Longest life of a cached template
+    #[arg(long, env, default_value = "30s", value_parser = duration(MILLISECOND, 30 * DAY))]
     pub cache_ttl: Duration,
-    /// Share of the TTL, 0 to 1, up to which it is shortened at random.
+    /// Largest share of the TTL that is subtracted at random
+    #[arg(long, env, default_value = "10%", value_parser = percent)]
     pub cache_ttl_jitter: f64,
-    /// Life of "there is no such template".
+    /// Life of the cached answer "there is no such template"
+    #[arg(long, env, default_value = "5s", value_parser = duration(MILLISECOND, 30 * DAY))]
     pub negative_ttl: Duration,
-    /// How long after its TTL a last-known-good copy may still answer.
+    /// How long after its TTL the last-known-good copy may answer when nothing else can; `0s` = never
+    #[arg(long, env, default_value = "5m", value_parser = duration(Duration::ZERO, 30 * DAY))]
     pub stale_for: Duration,
-    /// Whether replicas take turns to load a template, by a lease in Redis.
+    /// `true` allows one load per template for all replicas, by a short lease in Redis
+    ///
+    /// Example: true
+    #[arg(long, env, default_value = "false", value_parser = choice([("false", false), ("true", true)]))]
+    #[arg(action = clap::ArgAction::Set)]
     pub fleet_lease: bool,
-    /// How eagerly a template is loaded anew before its TTL ends (XFetch's beta); none = not at all.
-    pub early_refresh: Option<f64>,
-    /// How long after its TTL a template still answers while it is loaded anew.
+    /// Beta of XFetch: a higher one reloads a template earlier before its TTL ends; `off` = never before
+    ///
+    /// Example: 1.0
+    #[arg(long, env, default_value = "off", value_parser = early_refresh)]
+    pub early_refresh: std::option::Option<f64>,
+    /// How long after its TTL the old value answers, marked stale, while one load runs
+    ///
+    /// Example: 10s
+    #[arg(long, env, default_value = "0s", value_parser = duration(Duration::ZERO, 30 * DAY))]
     pub stale_while_revalidate: Duration,
-    /// Longest wait for a load while a copy can stand in for it; 0 = until the load ends.
+    /// Longest wait for a load while a good copy exists; then the copy answers, marked stale, and the load goes on; `0s` = wait
+    ///
+    /// Example: 300ms
+    #[arg(long, env, default_value = "300ms", value_parser = duration(Duration::ZERO, MINUTE))]
     pub soft_timeout: Duration,
-    /// How long a confirmed copy answers without asking Redis; 0 = not at all.
+    /// How long a copy that Redis or the database confirmed answers without asking Redis; `0s` = never
+    ///
+    /// Example: 500ms
+    #[arg(long, env, default_value = "0s", value_parser = duration(Duration::ZERO, MINUTE))]
     pub near_for: Duration,
-    /// Bound of the in-process copy; 0 = none.
+    /// Most templates in the in-process copy; `0` = no copy
+    #[arg(long, env, default_value = "10000", value_parser = number(0usize, 10_000_000))]
     pub local_entries: usize,
-    /// The whole of one Redis call.
+    /// Longest duration of one Redis call, whatever state its connection is in
+    #[arg(long, env, default_value = "50ms", value_parser = duration(MILLISECOND, MINUTE))]
     pub redis_timeout: Duration,
-    /// Most queries in flight.
+    /// Most database connections, and so most queries in flight
+    #[arg(long, env, default_value = "10", value_parser = number(1usize, 1_000))]
     pub db_max_connections: usize,
-    /// Longest wait for one of the database slots.
+    /// Longest wait for a database connection
+    #[arg(long, env, default_value = "500ms", value_parser = duration(MILLISECOND, MINUTE))]
     pub db_queue_timeout: Duration,
-    /// Longest one query.
+    /// Longest duration of one query; PostgreSQL enforces it too (`statement_timeout`)
+    #[arg(long, env, default_value = "2s", value_parser = duration(10 * MILLISECOND, 10 * MINUTE))]
     pub db_timeout: Duration,
-    /// Artificial delay inside each query.
+    /// Artificial latency added to each query, which holds its connection meanwhile
+    ///
+    /// Default: `0ms` (embedded: `25ms`)
+    ///
+    /// Example: 25ms
+    // A stampede is invisible on an embedded database that answers in microseconds.
+    #[arg(long, env, default_value = "25ms", value_parser = duration(Duration::ZERO, MINUTE))]
+    #[arg(default_value_if("database_url", clap::builder::ArgPredicate::IsPresent, "0ms"))]
     pub db_delay: Duration,
-    /// Most callers on one flight.
+    /// Most callers that share one load; the service refuses the next one
+    #[arg(long, env, default_value = "10000", value_parser = number(1u32, 1_000_000))]
     pub max_waiters: u32,
-    /// Most requests being answered.
+    /// Most requests being answered; the service refuses the next one with 503
+    #[arg(long, env, default_value = "2000", value_parser = number(1usize, 1_000_000))]
     pub max_in_flight: usize,
-    /// Backstop for one request.
+    /// Longest duration of one request; must exceed the sum of its parts
+    #[arg(long, env, default_value = "5s", value_parser = duration(10 * MILLISECOND, 20 * MINUTE))]
     pub request_timeout: Duration,
-    /// How long a keep-alive connection may be idle.
+    /// How long a keep-alive connection may be idle; longer than the 60s of most load balancers
+    #[arg(long, env, default_value = "75s", value_parser = duration(MILLISECOND, DAY))]
     pub idle_timeout: Duration,
-    /// How long everything is still accepted and answered after a signal to end.
+    /// How long the service still answers everything after SIGTERM, SIGINT or SIGHUP, while `/readyz` says 503; then it drains
+    ///
+    /// Example: 3s
+    #[arg(long, env, default_value = "0s", value_parser = duration(Duration::ZERO, HOUR))]
     pub drain_delay: Duration,
-    /// Longest drain.
+    /// Longest drain; a second signal ends it at once
+    #[arg(long, env, default_value = "10s", value_parser = duration(Duration::ZERO, DAY))]
     pub shutdown_grace: Duration,
-    /// What a writer must show; without it, nobody can write.
+    /// Bearer token of `PUT` and `DELETE`; without one they do not exist (404)
+    ///
+    /// Default: unset
+    ///
+    /// Example: $(openssl rand -hex 16)
+    #[arg(long, env, value_parser = token)]
     pub admin_token: Option<Secret>,
-    /// Whether the lab is served.
+    /// Whether the lab is served; [`Config::lab_asked`] unless that is `auto`.
+    #[arg(skip)]
     pub lab: bool,
-    /// What `LAB` says of it; none = `auto`.
-    pub lab_asked: Option<bool>,
-    /// Names under which the lab answers besides this machine's own.
-    pub lab_hosts: Vec<String>,
-    /// How log lines look.
+    /// The page at `/`: `true`, `false`, or `auto` = only with a loopback HTTP_ADDR, embedded database and embedded cache
+    ///
+    /// Example: true
+    #[arg(id = "lab", long = "lab", env = "LAB", default_value = "auto", value_parser = choice(LAB))]
+    pub lab_asked: std::option::Option<bool>,
+    /// Host names of the lab besides this machine's own, separated by commas
+    ///
+    /// Default: none
+    ///
+    /// Example: lab.example,192.0.2.7
+    #[arg(long, env, default_value = "", hide_default_value = true, value_parser = comma_separated)]
+    pub lab_hosts: std::vec::Vec<String>,
+    /// `text` for people, `json` for machines; RUST_LOG filters, such as `stampede=debug` for a line per request
+    ///
+    /// Example: json
+    #[arg(long, env, default_value = "text", value_parser = choice(LOG_FORMATS))]
     pub log_format: LogFormat,
-    /// `RUST_LOG`: which log lines are written.
+    /// Which log lines are written: `RUST_LOG`, without the Redis client unless it names that.
+    #[arg(skip)]
     pub log_filter: String,
 }
 
 /// Whether callers of one template share one load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
-    /// One load per template at a time, shared by everyone who asks meanwhile.
+    /// All callers that ask meanwhile share one load per template.
     Singleflight,
     /// Every miss loads for itself: the "before" of the story.
     Off,
@@ -108,7 +185,30 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is wrong with one setting: never holds the value of a secret.
+/// One server, a cluster, and a master that sentinels name; each with TLS as well.
+const REDIS_SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+];
+
+const PROTECTIONS: [(&str, Protection); 2] = [
+    ("singleflight", Protection::Singleflight),
+    ("off", Protection::Off),
+];
+const LAB: [(&str, Option<bool>); 3] =
+    [("auto", None), ("true", Some(true)), ("false", Some(false))];
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is wrong with one setting. It never holds the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The environment variable.
@@ -125,10 +225,10 @@ impl fmt::Display for Problems {
     /// One line per problem, with an example that works.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Problem { variable, problem } in &self.0 {
+            let example = command::example(variable);
             writeln!(
                 f,
-                "  {variable}: {problem} (for example {})",
-                settings::example(variable)
+                "  {variable}: {problem} (for example {variable}={example})"
             )?;
         }
         Ok(())
@@ -136,113 +236,6 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-impl Config {
-    /// The settings that these variables give, defaults for the rest.
-    pub fn from_variables(variables: impl Fn(&str) -> Option<String>) -> Result<Self, Problems> {
-        Self::read(&Sources::only(&variables))
-    }
-
-    fn read(sources: &Sources<'_>) -> Result<Self, Problems> {
-        let mut read = Reader::new(sources);
-        let database_url = read.url("DATABASE_URL", &["postgres", "postgresql", "sqlite"]);
-        let redis_url = read.url("REDIS_URL", REDIS_SCHEMES);
-        let embedded = database_url.is_none() && redis_url.is_none();
-        let http_addr = read.address("HTTP_ADDR");
-        let lab_asked = read.one_of(
-            "LAB",
-            &[("auto", None), ("true", Some(true)), ("false", Some(false))],
-        );
-        let config = Self {
-            http_addr,
-            protection: read.one_of(
-                "PROTECTION",
-                &[
-                    ("singleflight", Protection::Singleflight),
-                    ("off", Protection::Off),
-                ],
-            ),
-            cache_ttl: read.duration("CACHE_TTL", MILLISECOND..=30 * DAY),
-            cache_ttl_jitter: read.percent("CACHE_TTL_JITTER"),
-            negative_ttl: read.duration("NEGATIVE_TTL", MILLISECOND..=30 * DAY),
-            stale_for: read.duration("STALE_FOR", Duration::ZERO..=30 * DAY),
-            fleet_lease: read.one_of("FLEET_LEASE", &[("false", false), ("true", true)]),
-            early_refresh: read.factor("EARLY_REFRESH"),
-            stale_while_revalidate: read
-                .duration("STALE_WHILE_REVALIDATE", Duration::ZERO..=30 * DAY),
-            soft_timeout: read.duration("SOFT_TIMEOUT", Duration::ZERO..=MINUTE),
-            near_for: read.duration("NEAR_FOR", Duration::ZERO..=MINUTE),
-            local_entries: read.number("LOCAL_ENTRIES", 0..=10_000_000),
-            redis_timeout: read.duration("REDIS_TIMEOUT", MILLISECOND..=MINUTE),
-            db_max_connections: read.number("DB_MAX_CONNECTIONS", 1..=1_000),
-            db_queue_timeout: read.duration("DB_QUEUE_TIMEOUT", MILLISECOND..=MINUTE),
-            db_timeout: read.duration("DB_TIMEOUT", 10 * MILLISECOND..=10 * MINUTE),
-            db_delay: {
-                let default = if database_url.is_none() {
-                    EMBEDDED_DB_DELAY
-                } else {
-                    "0ms"
-                };
-                read.duration_or("DB_DELAY", default, Duration::ZERO..=MINUTE)
-            },
-            max_waiters: read.number("MAX_WAITERS", 1..=1_000_000),
-            max_in_flight: read.number("MAX_IN_FLIGHT", 1..=1_000_000),
-            request_timeout: read.duration("REQUEST_TIMEOUT", 10 * MILLISECOND..=20 * MINUTE),
-            idle_timeout: read.duration("IDLE_TIMEOUT", MILLISECOND..=DAY),
-            drain_delay: read.duration("DRAIN_DELAY", Duration::ZERO..=HOUR),
-            shutdown_grace: read.duration("SHUTDOWN_GRACE", Duration::ZERO..=DAY),
-            admin_token: read.token("ADMIN_TOKEN"),
-            // The lab makes load and faults: nobody on the network gets it unasked.
-            lab: lab_asked.unwrap_or(embedded && http_addr.ip().is_loopback()),
-            lab_asked,
-            lab_hosts: read.names("LAB_HOSTS"),
-            log_format: read.one_of(
-                "LOG_FORMAT",
-                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-            ),
-            log_filter: log_filter(sources.environment("RUST_LOG")),
-            database_url,
-            redis_url,
-        };
-        let mut problems = read.problems();
-        if problems.is_empty() {
-            problems = config.contradictions();
-        }
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(Problems(problems))
-        }
-    }
-}
-
-/// One server, a cluster, and a master that sentinels name; each with TLS as well.
-const REDIS_SCHEMES: &[&str] = &[
-    "redis",
-    "rediss",
-    "redis-cluster",
-    "rediss-cluster",
-    "redis-sentinel",
-    "rediss-sentinel",
-];
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Makes a stampede visible on a database that otherwise answers in microseconds.
-const EMBEDDED_DB_DELAY: &str = "25ms";
-
-/// What changes, and nothing per request. The Redis client is heard only by name: it logs addresses, and of a cluster a line
-/// for every call to a node that is away.
-fn log_filter(wanted: Option<String>) -> String {
-    match wanted {
-        Some(filter) if filter.contains("redis") => filter,
-        Some(filter) => format!("{filter},redis=off"),
-        None => "info,redis=off".into(),
-    }
-}
 
 #[cfg(test)]
 mod tests;

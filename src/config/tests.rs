@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::sources::{Command, command_from};
+use super::command::{command_from, example, misspelt, table};
 use super::*;
 
 fn config(variables: &[(&str, &str)]) -> Result<Config, Problems> {
@@ -91,7 +91,7 @@ fn every_problem_is_reported_at_once_with_an_example() {
     let text = problems.to_string();
     for (variable, _) in wrong {
         assert!(text.contains(&format!("  {variable}: ")), "{text}");
-        assert!(text.contains(&settings::example(variable)), "{text}");
+        assert!(text.contains(example(variable)), "{text}");
     }
     assert_eq!(problems.0.len(), wrong.len());
 }
@@ -180,20 +180,103 @@ fn a_flag_that_does_not_exist_ends_with_2() {
 }
 
 #[test]
-fn help_names_every_setting_with_its_default() {
-    let help = command_from(["stampede", "--help"].map(Into::into), &lookup(&[]))
+fn help_fits_eighty_columns_and_names_every_setting_with_its_default() {
+    let help = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(Into::into);
+        command_from(arguments, &lookup(&[]))
+            .unwrap_err()
+            .to_string()
+    };
+    for arguments in [&["stampede", "--help"][..], &["stampede", "lab", "--help"]] {
+        let help = help(arguments);
+        assert_eq!(help.lines().find(|line| line.chars().count() > 80), None);
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for row in table().lines().skip(2) {
+            let row = row.replace('`', "");
+            let cells: Vec<_> = row.split(" | ").collect();
+            let (variable, default) = (cells[0].trim_start_matches("| "), cells[1]);
+            let end = format!("[env: {variable}] [default: {default}]");
+            assert!(words.contains(&end), "{end} in {help}");
+        }
+    }
+}
+
+#[test]
+fn the_help_of_the_lab_begins_with_its_own_flags() {
+    let arguments = ["stampede", "lab", "--help"].map(Into::into);
+    let help = command_from(arguments, &lookup(&[]))
         .unwrap_err()
         .to_string();
-    for Setting {
-        variable, default, ..
-    } in SETTINGS
-    {
-        assert!(help.replace("\n", " ").contains(variable), "{variable}");
+    let (own, settings) = help.split_once("Settings of the service:").unwrap();
+    assert!(
+        own.contains("--callers") && settings.contains("--cache-ttl"),
+        "{help}"
+    );
+}
+
+#[test]
+fn the_table_of_the_readme_is_made_from_the_declarations() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("<!-- settings: begin -->\n").unwrap();
+    let (written, _) = rest.split_once("<!-- settings: end -->").unwrap();
+    let table = table();
+    assert!(
+        written == table,
+        "put this between the README's two markers:\n\n{table}"
+    );
+}
+
+#[test]
+fn a_variable_that_is_nearly_a_setting_is_reported_with_the_nearest_name() {
+    for (name, nearest) in [
+        ("CACHE_TTLL", "CACHE_TTL"),
+        ("DB_TIMOUT", "DB_TIMEOUT"),
+        ("LAB_HOST", "LAB_HOSTS"),
+        ("ADMIN_TOKEN_FIEL", "ADMIN_TOKEN_FILE"),
+    ] {
+        let warning = misspelt(name).unwrap();
         assert!(
-            help.contains(default.split(' ').next().unwrap()),
-            "{default}"
+            warning.contains(name) && warning.contains(&format!("mean {nearest}?")),
+            "{warning}"
         );
     }
+}
+
+#[test]
+fn variables_of_other_programs_are_not_reported() {
+    for name in [
+        "PATH",
+        "HOME",
+        "LANG",
+        "TAB",
+        "LOG_FILE",
+        "LOG_LEVEL",
+        "RUST_LOG",
+        "DATABASE",
+        "DATABASE_HOST",
+        "DB_HOST",
+        "DB_NAME",
+        "DB_USER",
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "PGHOST",
+        "HTTP_PROXY",
+        "HTTP_PORT",
+        "HOSTNAME",
+        "LS_COLORS",
+        "LAB",
+        "CACHE_TTL",
+        "LAB_FILE",
+        "CACHE_TTL_FILE",
+    ] {
+        assert_eq!(misspelt(name), None, "{name}");
+    }
+}
+
+#[test]
+fn clap_accepts_the_declarations() {
+    use clap::Args as _;
+    Config::augment_args(clap::Command::new("settings")).debug_assert();
 }
 
 #[test]

@@ -1,15 +1,11 @@
-//! How a setting's text becomes its value, with every problem collected on the way.
+//! How the text of a setting becomes its value, and what is wrong with a text that cannot.
 
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Problem;
 use super::address::{Address, HIDDEN};
-use super::settings::setting;
-use super::sources::Sources;
 
 /// A text that must not be shown as it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,28 +17,14 @@ pub struct Secret {
 /// What may be shown of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Scheme, host and path of an address; never a user's password nor the query, which may repeat it.
+    /// Scheme, host and path of an address; never the password nor the query, which may repeat it.
     Address,
     /// Nothing.
     Token,
 }
 
 impl Secret {
-    pub(super) fn address(text: String) -> Self {
-        Self {
-            text,
-            kind: Kind::Address,
-        }
-    }
-
-    pub(super) fn token(text: String) -> Self {
-        Self {
-            text,
-            kind: Kind::Token,
-        }
-    }
-
-    /// The text itself, for the one who needs it.
+    /// The text itself, to be handed to the client that needs it.
     pub fn expose(&self) -> &str {
         &self.text
     }
@@ -63,172 +45,103 @@ impl Display for Secret {
     }
 }
 
-/// Reads settings one by one and keeps every problem; a value that is wrong reads as a harmless one meanwhile.
-pub(super) struct Reader<'a> {
-    sources: &'a Sources<'a>,
-    problems: Vec<Problem>,
+/// A duration within these bounds, which are allowed themselves.
+pub(super) fn duration(
+    least: Duration,
+    most: Duration,
+) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| match humantime::parse_duration(text) {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        Ok(_) => {
+            let [least, most] = [least, most].map(humantime::format_duration);
+            Err(format!("{text:?} is not within {least} and {most}"))
+        }
+        Err(_) => Err(format!("{text:?} is not a duration")),
+    }
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(sources: &'a Sources<'a>) -> Self {
-        Self {
-            sources,
-            problems: Vec::new(),
+/// A whole number within these bounds, which are allowed themselves.
+pub(super) fn number<N>(least: N, most: N) -> impl Fn(&str) -> Result<N, String> + Clone
+where
+    N: FromStr + PartialOrd + Display + Copy,
+{
+    move |text| match text.parse() {
+        Ok(value) if (least..=most).contains(&value) => Ok(value),
+        _ => Err(format!(
+            "{text:?} is not a whole number from {least} to {most}"
+        )),
+    }
+}
+
+/// One of these names.
+pub(super) fn choice<T: Copy, const COUNT: usize>(
+    choices: [(&'static str, T); COUNT],
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| match choices.iter().find(|(name, _)| *name == text) {
+        Some((_, value)) => Ok(*value),
+        None => {
+            let names = choices.map(|(name, _)| name).join(", ");
+            Err(format!("{text:?} is not one of {names}"))
         }
     }
+}
 
-    pub(super) fn problems(self) -> Vec<Problem> {
-        self.problems
+/// A share written `10%`, as 0.1.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').map(str::trim);
+    match number.and_then(|number| number.parse::<f64>().ok()) {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(format!("{text:?} is not a share from 0% to 100%")),
     }
+}
 
-    pub(super) fn duration(
-        &mut self,
-        variable: &'static str,
-        range: RangeInclusive<Duration>,
-    ) -> Duration {
-        self.duration_or(variable, setting(variable).default, range)
+/// A factor, or none for `off`.
+pub(super) fn early_refresh(text: &str) -> Result<Option<f64>, String> {
+    match text.parse() {
+        Ok(factor) if (0.01..=100.0).contains(&factor) => Ok(Some(factor)),
+        _ if text == "off" => Ok(None),
+        _ => Err(format!(
+            "{text:?} is neither off nor a factor from 0.01 to 100"
+        )),
     }
+}
 
-    pub(super) fn duration_or(
-        &mut self,
-        variable: &'static str,
-        default: &str,
-        range: RangeInclusive<Duration>,
-    ) -> Duration {
-        let text = self.text(variable, default);
-        match humantime::parse_duration(&text) {
-            Ok(value) if range.contains(&value) => value,
-            Ok(_) => {
-                let [least, most] =
-                    [range.start(), range.end()].map(|end| humantime::format_duration(*end));
-                self.complain(
-                    variable,
-                    format!("{text:?} is not within {least} and {most}"),
-                    Duration::ZERO,
-                )
-            }
-            Err(_) => self.complain(
-                variable,
-                format!("{text:?} is not a duration"),
-                Duration::ZERO,
-            ),
-        }
-    }
+/// Names separated by commas; blanks around them and empty ones do not count.
+pub(super) fn comma_separated(text: &str) -> Result<Vec<String>, String> {
+    let names = text.split(',').map(str::trim);
+    Ok(names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
 
-    pub(super) fn number<N>(&mut self, variable: &'static str, range: RangeInclusive<N>) -> N
-    where
-        N: FromStr + PartialOrd + Display + Copy,
-    {
-        let text = self.text(variable, setting(variable).default);
-        match text.parse() {
-            Ok(value) if range.contains(&value) => value,
-            _ => {
-                let (least, most) = (*range.start(), *range.end());
-                self.complain(
-                    variable,
-                    format!("{text:?} is not a whole number from {least} to {most}"),
-                    least,
-                )
-            }
-        }
-    }
+/// An IP address and a port.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse();
+    address.map_err(|_| format!("{text:?} is not an IP address and a port"))
+}
 
-    /// A share written `10%`, as 0.1.
-    pub(super) fn percent(&mut self, variable: &'static str) -> f64 {
-        let text = self.text(variable, setting(variable).default);
-        let percent = text
-            .strip_suffix('%')
-            .and_then(|number| number.trim().parse::<f64>().ok());
-        match percent {
-            Some(percent) if (0.0..=100.0).contains(&percent) => percent / 100.0,
-            _ => self.complain(
-                variable,
-                format!("{text:?} is not a share from 0% to 100%"),
-                0.0,
-            ),
-        }
+/// An address of one of these schemes. The complaint does not show it, because it may hold a password.
+pub(super) fn url(
+    schemes: &'static [&'static str],
+) -> impl Fn(&str) -> Result<Secret, String> + Clone {
+    move |text| match Address::parse(text) {
+        Ok(address) if !schemes.contains(&address.scheme()) => Err(format!(
+            "the address must start with {}://",
+            schemes.join(":// or ")
+        )),
+        Ok(_) => Ok(Secret {
+            text: text.to_owned(),
+            kind: Kind::Address,
+        }),
+        Err(error) => Err(format!("not an address: {error}")),
     }
+}
 
-    /// A factor, or none for `off`.
-    pub(super) fn factor(&mut self, variable: &'static str) -> Option<f64> {
-        let text = self.text(variable, setting(variable).default);
-        match text.parse() {
-            Ok(factor) if (0.01..=100.0).contains(&factor) => Some(factor),
-            _ if text == "off" => None,
-            _ => self.complain(
-                variable,
-                format!("{text:?} is neither off nor a factor from 0.01 to 100"),
-                None,
-            ),
-        }
-    }
-
-    /// Names separated by commas; none if nothing is said.
-    pub(super) fn names(&mut self, variable: &'static str) -> Vec<String> {
-        let text = self.sources.text(variable, &mut self.problems);
-        let text = text.unwrap_or_default();
-        let names = text.split(',').map(str::trim);
-        names
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect()
-    }
-
-    pub(super) fn one_of<T: Copy>(&mut self, variable: &'static str, choices: &[(&str, T)]) -> T {
-        let text = self.text(variable, setting(variable).default);
-        match choices.iter().find(|(name, _)| *name == text) {
-            Some((_, value)) => *value,
-            None => {
-                let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-                self.complain(
-                    variable,
-                    format!("{text:?} is not one of {}", names.join(", ")),
-                    choices[0].1,
-                )
-            }
-        }
-    }
-
-    pub(super) fn address(&mut self, variable: &'static str) -> SocketAddr {
-        let text = self.text(variable, setting(variable).default);
-        let fallback = SocketAddr::from(([127, 0, 0, 1], 0));
-        text.parse().unwrap_or_else(|_| {
-            self.complain(
-                variable,
-                format!("{text:?} is not an IP address and a port"),
-                fallback,
-            )
-        })
-    }
-
-    /// An address of one of these schemes, or none. What is wrong with it is said without showing it.
-    pub(super) fn url(&mut self, variable: &'static str, schemes: &[&str]) -> Option<Secret> {
-        let text = self.sources.text(variable, &mut self.problems)?;
-        let problem = match Address::parse(&text) {
-            Ok(address) if !schemes.contains(&address.scheme()) => {
-                format!("the address must start with {}://", schemes.join(":// or "))
-            }
-            Ok(_) => return Some(Secret::address(text)),
-            Err(error) => format!("not an address: {error}"),
-        };
-        self.complain(variable, problem, None)
-    }
-
-    /// A text that is nobody's business, or none.
-    pub(super) fn token(&mut self, variable: &'static str) -> Option<Secret> {
-        self.sources
-            .text(variable, &mut self.problems)
-            .map(Secret::token)
-    }
-
-    fn text(&mut self, variable: &'static str, default: &str) -> String {
-        self.sources
-            .text(variable, &mut self.problems)
-            .unwrap_or_else(|| default.to_owned())
-    }
-
-    fn complain<T>(&mut self, variable: &'static str, problem: String, meanwhile: T) -> T {
-        self.problems.push(Problem { variable, problem });
-        meanwhile
-    }
+/// A text of which nothing may be shown.
+pub(super) fn token(text: &str) -> Result<Secret, String> {
+    Ok(Secret {
+        text: text.to_owned(),
+        kind: Kind::Token,
+    })
 }

@@ -14,7 +14,7 @@ use super::runs::{NotBegun, Runs};
 use super::stage::Ground;
 use super::{incident, stampede};
 use crate::backends::Backends;
-use crate::config::{Config, LabCommand};
+use crate::config::{Config, LabCommand, LabIncident};
 use crate::metrics::Metrics;
 
 /// What is to be printed, and whether it is what a protected service promises.
@@ -71,7 +71,11 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         eprintln!("stampede: {problem}");
     }
     let ok = view.result["verdict"]["ok"] == true && problem.is_none();
-    let text = if command.json {
+    let (incident, json) = match &command.instead {
+        Some(LabIncident::Incident(flags)) => (true, flags.json),
+        None => (false, command.json),
+    };
+    let text = if json {
         let document = Document {
             run: view,
             metrics: pages::counters(&metrics.encode()),
@@ -80,7 +84,7 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         text.expect("a document of names, numbers and texts always serialises") + "\n"
     } else if problem.is_some() {
         String::new()
-    } else if command.incident {
+    } else if incident {
         pages::timeline(&view.result)
     } else {
         pages::table(&view.result)
@@ -89,29 +93,28 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
 }
 
 fn begin(runs: &Runs, ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<Run>, &'static str> {
-    let number = |name| command.number(name);
-    let begun = if command.incident {
+    let begun = if let Some(LabIncident::Incident(flags)) = &command.instead {
         let order = IncidentOrder {
-            rate_per_second: number("rate_per_second"),
-            query_time_ms: number("query_time_ms"),
-            ttl_ms: number("ttl_ms"),
-            warm_ms: number("warm_ms"),
-            outage_ms: number("outage_ms"),
-            recovery_ms: number("recovery_ms"),
+            rate_per_second: flags.rate_per_second,
+            query_time_ms: flags.query_time_ms,
+            ttl_ms: flags.ttl_ms,
+            warm_ms: flags.warm_ms,
+            outage_ms: flags.outage_ms,
+            recovery_ms: flags.recovery_ms,
         };
         incident::begin(runs, ground, order.check()?)
     } else {
         let order = StampedeOrder {
             mode: command.mode.clone(),
-            template: number("template"),
-            query_time_ms: number("query_time_ms"),
+            template: command.template,
+            query_time_ms: command.query_time_ms,
             limits: command.limits.clone(),
             strategies: command.strategies.clone(),
-            callers: number("callers"),
-            spread_ms: number("spread_ms"),
-            rate_per_second: number("rate_per_second"),
-            ttl_ms: number("ttl_ms"),
-            duration_ms: number("duration_ms"),
+            callers: command.callers,
+            spread_ms: command.spread_ms,
+            rate_per_second: command.rate_per_second,
+            ttl_ms: command.ttl_ms,
+            duration_ms: command.duration_ms,
         };
         stampede::begin(runs, ground, order.check()?)
     };
