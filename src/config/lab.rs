@@ -51,11 +51,11 @@ pub struct LabCommand {
 /// What `stampede lab` shows in place of the comparison.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LabIncident {
-    /// An outage of the cache.
+    /// Show an outage of the cache under traffic, first without protection, then with it
     Incident(IncidentFlags),
 }
 
-/// Show an outage of the cache under traffic, first without protection, then with it
+/// The flags of `stampede lab incident`.
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = "Exit 0 if no request failed with protection; 1 if one did or the run failed (standard error says \

@@ -2,9 +2,8 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use super::SECONDS;
-use super::family::Register;
 use super::labels::{Labels, Method, Route};
+use super::{Register, SECONDS};
 
 /// Requests by route, method and status; their durations; and how many are being answered.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ struct Endpoint {
     statuses: Vec<(u16, IntCounter)>,
 }
 
-/// The status under which a request is counted whose sender hung up before the answer.
+/// The status of a request whose caller hung up before the answer.
 pub const HUNG_UP: u16 = 499;
 
 impl HttpMetrics {
@@ -74,7 +73,7 @@ fn counter(total: &IntCounterVec, route: Route, method: Method, status: u16) -> 
     total.with_label_values(&[route.as_str(), method.as_str(), &status.to_string()])
 }
 
-/// What a route can answer to a method; each has its series from the start.
+/// The statuses that a route can answer to a method. Each has its series from the start.
 fn possible_statuses(route: Route, method: Method) -> &'static [u16] {
     match (route, method) {
         (Route::Unmatched, _) => &[404, HUNG_UP],

@@ -1,4 +1,4 @@
-//! The closed sets that label values come from. Nothing that a caller sends ever becomes a label value.
+//! The closed sets of label values. Nothing that a caller sends becomes a label value.
 
 use std::fmt::Debug;
 
@@ -49,7 +49,7 @@ macro_rules! labels {
 }
 
 labels! {
-    /// Where the answer to a request for a template came from.
+    /// The source of the answer to a request for a template.
     Source is "source" {
         /// The cache.
         Hit = "hit",
@@ -67,7 +67,7 @@ labels! {
         NotFound = "not_found",
         /// Nowhere: a limit was reached.
         Shed = "shed",
-        /// Nowhere: the request was wrong, its sender hung up, or the database could not say and there is no copy.
+        /// Nowhere: the request was wrong, its caller hung up, or the database failed and there is no copy.
         Error = "error",
     }
 }
@@ -85,7 +85,7 @@ labels! {
 }
 
 labels! {
-    /// What the cache was asked to do.
+    /// The operation of a cache call.
     Operation is "op" {
         /// Look up.
         Get = "get",
@@ -113,7 +113,7 @@ labels! {
 labels! {
     /// How a load ended.
     FlightOutcome is "outcome" {
-        /// With a value, "there is none" included.
+        /// With a value, or with "there is no such template".
         Ok = "ok",
         /// With an error.
         Error = "error",
@@ -121,7 +121,7 @@ labels! {
         Panic = "panic",
         /// By its deadline.
         Timeout = "timeout",
-        /// Before it was done: at the end of the process.
+        /// Unfinished, at the end of the process.
         Aborted = "aborted",
     }
 }
@@ -141,33 +141,33 @@ labels! {
 }
 
 labels! {
-    /// How this process came to know of a change.
+    /// How this process learned of a change.
     Origin is "origin" {
-        /// It made the change itself.
+        /// This process made the change.
         Local = "local",
-        /// The database said so.
+        /// The database notified it.
         Notified = "notified",
-        /// Either, and Redis was told later, when it could be reached again.
+        /// Either, and Redis was told later because it was unreachable.
         Replayed = "replayed",
     }
 }
 
 labels! {
-    /// How the replicas agreed on who loads a template.
+    /// How the replicas agreed on which of them loads a template.
     LeaseOutcome is "outcome" {
-        /// This one got the lease.
+        /// This replica got the lease.
         Won = "won",
-        /// Another one loaded it.
+        /// Another replica loaded it.
         Waited = "waited",
-        /// Another one had the lease for too long.
+        /// Another replica held the lease for too long.
         Expired = "expired",
-        /// They could not agree, because Redis could not be asked or refused to say.
+        /// Redis could not be asked, or refused.
         Skipped = "skipped",
     }
 }
 
 labels! {
-    /// Why a template is loaded anew although it is cached.
+    /// Why a cached template is loaded again.
     Refresh is "reason" {
         /// Its TTL is about to end.
         Early = "early",
@@ -179,13 +179,13 @@ labels! {
 labels! {
     /// The service's routes.
     Route is "path" {
-        /// The one that the service is for.
+        /// Templates.
         TemplateDetails = "/template-details",
         /// The exposition.
         Metrics = "/metrics",
         /// Whether the process lives.
         Healthz = "/healthz",
-        /// Whether it should get traffic.
+        /// Whether the process should get traffic.
         Readyz = "/readyz",
         /// The page.
         Page = "/",
@@ -197,7 +197,7 @@ labels! {
 }
 
 labels! {
-    /// The request methods that callers are known to use.
+    /// The request methods.
     Method is "method" {
         /// GET.
         Get = "GET",

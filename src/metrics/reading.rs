@@ -1,4 +1,4 @@
-//! [`Reading`]: what the counters say at one moment, for whoever compares two of them inside this process.
+//! [`Reading`]: the counters at one moment, so that the lab can compare two moments.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use prometheus::core::Metric as _;
 use super::labels::{Labels as _, Method, Route, Source};
 use super::{Metrics, SECONDS};
 
-/// What the counters say at one moment, or what they grew by between two.
+/// The counters at one moment, or their growth between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// `template_responses_total`, in the order of [`Source::all`].
@@ -18,16 +18,16 @@ pub struct Reading {
     pub hits: u64,
     /// `cache_misses_total`.
     pub misses: u64,
-    /// `cache_errors_total` but those that are misses too.
+    /// `cache_errors_total{op="get"}` except `corrupt`, which is a miss too.
     pub unanswered: u64,
     /// `singleflight_shared_total`.
     pub shared: u64,
-    /// `http_request_duration_seconds` of GETs for a template: how many took no longer than each bound, and in the end all.
+    /// `http_request_duration_seconds` of GETs for a template: the cumulative count of each bucket, then of all.
     durations: Vec<u64>,
 }
 
 impl Metrics {
-    /// What the counters say now.
+    /// The counters now.
     pub fn read(&self) -> Reading {
         let durations = self
             .http
@@ -63,7 +63,7 @@ impl Metrics {
 }
 
 impl Reading {
-    /// What was added since an earlier reading.
+    /// The growth since an earlier reading.
     pub fn since(&self, earlier: &Self) -> Self {
         let grown = |now: &[u64], then: &[u64]| {
             let pairs = now.iter().zip(then);
@@ -82,13 +82,12 @@ impl Reading {
         }
     }
 
-    /// Requests for a template that were answered.
+    /// Answered requests for a template.
     pub fn requests(&self) -> u64 {
         self.sources.iter().sum()
     }
 
-    /// What a share of the requests took at most, estimated from the histogram as `histogram_quantile` does; none without
-    /// requests.
+    /// A quantile of the durations, estimated from the histogram as `histogram_quantile` does; none without requests.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let all = *self.durations.last().filter(|all| **all > 0)?;
         let rank = all as f64 * share;
