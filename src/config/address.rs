@@ -1,20 +1,20 @@
-//! [`Address`]: where a backend is. As a URL, except that some schemes name several hosts at once.
+//! [`Address`]: where a backend is. It is a URL, except that some schemes name several hosts.
 
 use std::fmt;
 
 use url::{ParseError, Position, Url};
 
-/// One or several hosts, and what is the same for all of them: scheme, credentials, path and query.
+/// One or several hosts with the scheme, credentials, path and query that they share.
 #[derive(Clone)]
 pub struct Address {
-    /// The address as if it named one host only, for each of them; never empty.
+    /// One address per host; never empty.
     urls: Vec<Url>,
 }
 
-/// What the schemes end with that name several hosts, with commas in between.
+/// Endings of the schemes that name several hosts, separated by commas.
 const SEVERAL: &[&str] = &["-cluster", "-sentinel"];
 
-/// Stands for what must not be shown.
+/// Replaces a part that must not be shown.
 pub(super) const HIDDEN: &str = "***";
 
 impl Address {
@@ -27,7 +27,7 @@ impl Address {
         Ok(Self { urls })
     }
 
-    /// What stands before `://`.
+    /// The part before `://`.
     pub fn scheme(&self) -> &str {
         self.urls[0].scheme()
     }
@@ -37,14 +37,13 @@ impl Address {
         &self.urls
     }
 
-    /// Whether something behind the hosts looks as if a password was meant to be in front of them, and was cut in two by
-    /// a character that it should have escaped.
+    /// Whether an unescaped character seems to have cut a password in two, so that its rest follows the hosts.
     fn is_cut(&self) -> bool {
         self.urls[0][Position::AfterPort..].contains('@')
     }
 }
 
-/// Where the hosts stand: all that the URL's parser is to see one of at a time.
+/// The range of the hosts. The URL parser accepts only one host at a time. Empty if the scheme names one host.
 fn hosts(text: &str) -> std::ops::Range<usize> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return 0..0;

@@ -1,12 +1,12 @@
-//! What the time-outs come to together, and settings that contradict each other.
+//! The sums of the time-outs, and settings that contradict each other.
 
 use std::time::Duration;
 
 use super::{Config, Problem};
 
 impl Config {
-    /// The longest that a request can take when every part of it takes as long as it may: the lookup, the wait for
-    /// a slot, the query, and the fill; with leases, one more call that asks for one.
+    /// The longest that the parts of a request can take together: the lookup, the wait for a connection, the query and
+    /// the fill; with leases, one more Redis call.
     fn sum_of_the_parts(&self) -> Duration {
         self.redis_timeout * self.redis_calls() + self.db_queue_timeout + self.db_timeout
     }
@@ -15,19 +15,19 @@ impl Config {
         if self.fleet_lease { 3 } else { 2 }
     }
 
-    /// The longest that one load can take once it may begin: the wait for a slot, the query, and the fill.
+    /// The longest that one load can take: the wait for a connection, the query and the fill.
     pub fn flight_deadline(&self) -> Duration {
         self.db_queue_timeout + self.db_timeout + self.redis_timeout
     }
 
-    /// The longest that a load waits for another replica's, with [`Config::fleet_lease`]: as long as that one may last, and
-    /// not so long that no time is left for an own one.
+    /// The longest that a load waits for another replica's load, with [`Config::fleet_lease`]. It leaves time for an own
+    /// load within the request's time-out.
     pub fn fleet_patience(&self) -> Duration {
         let left = self.request_timeout.saturating_sub(self.sum_of_the_parts());
         self.flight_deadline().min(left)
     }
 
-    /// The longest that a flight can take: its load, and before it what it takes to agree with other replicas.
+    /// The longest that a flight can take: the agreement with other replicas, then its load.
     pub fn longest_flight(&self) -> Duration {
         if self.fleet_lease {
             self.fleet_patience() + self.redis_timeout + self.flight_deadline()
@@ -36,7 +36,7 @@ impl Config {
         }
     }
 
-    /// The longest that a load of something older than a change can still be under way, here or in another replica.
+    /// How long after a change a load that began before it can still run, here or in another replica.
     pub fn longest_load(&self) -> Duration {
         self.flight_deadline() * 2
     }

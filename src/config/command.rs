@@ -25,7 +25,7 @@ pub enum Command {
     /// Ask the service at these settings' address whether it lives.
     Healthcheck(Box<Config>),
     /// Show the lab in the terminal, with these settings.
-    Lab(Box<Config>, LabCommand),
+    Lab(Box<Config>, Box<LabCommand>),
     /// Print this text (every setting with its value) and end.
     Print(String),
 }
@@ -47,7 +47,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Way {
-    Lab(LabCommand),
+    Lab(Box<LabCommand>),
     /// Ask the service at HTTP_ADDR whether it lives: exit 0 or 1
     Healthcheck,
 }

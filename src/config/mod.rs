@@ -1,7 +1,7 @@
 //! [`Config`]: every setting, declared once and checked. Only this folder reads the command line and the environment.
 //!
 //! Each field of [`Config`] with an `#[arg]` is a setting: its name gives the flag and the variable, its doc comment
-//! gives the help and the README's table. [`command`] finds the texts, [`values`] turns them into values, [`budget`]
+//! gives the help and the README's table. [`mod@command`] finds the texts, [`values`] turns them into values, [`budget`]
 //! checks what they mean together.
 
 mod address;

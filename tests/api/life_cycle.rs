@@ -85,6 +85,19 @@ fn help_version_and_the_settings_are_printed() {
 }
 
 #[tokio::test]
+async fn a_misspelt_variable_is_a_warning_with_the_nearest_name_and_without_its_value() {
+    let settings = [("DB_TIMOUT", "hunter2"), ("HTTP_ADDR", "127.0.0.1:0")];
+    let output = stampede(&settings).arg("--print-config").output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{printed}");
+    let logged = Process::start(&settings).await.log();
+    for text in [printed, logged] {
+        assert!(text.contains("DB_TIMOUT") && text.contains("did you mean DB_TIMEOUT?"));
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_ends_with_1() {
     let first = Process::start(&[]).await;
     let address = first.url.strip_prefix("http://").unwrap();
