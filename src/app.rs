@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::backends::{Backends, Faults};
-use crate::config::{Config, Problems};
+use crate::config::{self, Config, Problems};
 use crate::http::{self, Dispatcher, Http, ServerOptions};
 use crate::lab::{Lab, Watch};
 use crate::metrics::Metrics;

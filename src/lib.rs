@@ -2,15 +2,15 @@
 //!
 //! The path of a request, one module after the other:
 //!
-//! - [`http`] parses it, admits it, and turns what comes back into status, headers and bytes;
-//! - [`service`] is the path itself: cache, local copy, flight, stale copy;
+//! - [`http`] parses it, admits it, and turns the answer into status, headers and bytes;
+//! - [`service`] is the path itself: near copy, cache, local copy, flight, stale copy;
+//! - [`freshness`] decides what may be shown and stored: its docs are the page to read first;
 //! - [`cache`] asks Redis, or the cache inside the process that stands in for it;
-//! - [`local`] keeps the last-known-good copies;
 //! - [`singleflight`] runs one load per template at a time, and is usable on its own;
-//! - [`store`] asks PostgreSQL or SQLite, within a fixed number of slots;
+//! - [`store`] asks PostgreSQL or SQLite, with a hard limit of queries;
 //! - [`template`] is what it is all about.
 //!
-//! Around them: [`config`] reads the settings, [`backends`] and [`app`] wire the parts and run them, [`metrics`] counts,
+//! Around them: [`config`] reads the settings, [`backends`] and [`app`] build the parts and run them, [`metrics`] counts,
 //! [`telemetry`] logs, [`signals`] ends it, [`healthcheck`] asks from outside.
 //! [`lab`] makes a stampede, and [`fault`]s, for a person to see what comes of them.
 

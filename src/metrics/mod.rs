@@ -11,10 +11,10 @@ mod reading;
 
 use std::marker::PhantomData;
 
+pub use prometheus::IntGauge;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, TextEncoder};
-pub use prometheus::IntGauge;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };

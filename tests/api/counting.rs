@@ -47,6 +47,11 @@ const FAMILIES: &[(&str, &str, &[&str])] = &[
     ),
     ("refresh_total", "reason", &["early", "stale"]),
     (
+        "stale_responses_total",
+        "reason",
+        &["slow", "failed", "revalidating"],
+    ),
+    (
         "invalidations_total",
         "origin",
         &["local", "notified", "replayed"],
@@ -163,6 +168,10 @@ async fn each_request_to_the_route_is_counted_by_its_source_exactly_once() {
         counters.value("template_responses_total{source=\"shed\"}")
     );
     assert!(counters.value("template_responses_total{source=\"shed\"}") > 0.0);
+    assert_eq!(
+        counters.sum("stale_responses_total"),
+        counters.value("template_responses_total{source=\"stale\"}")
+    );
 }
 
 #[tokio::test]
