@@ -31,6 +31,7 @@ const FAMILIES: &[(&str, &str, &[&str])] = &[
         "source",
         &[
             "hit",
+            "near",
             "local",
             "loaded",
             "shared",
