@@ -137,5 +137,6 @@ fn store_options(config: &Config) -> Result<StoreOptions, &'static str> {
         config.db_queue_timeout,
         config.db_timeout,
         config.db_delay,
+        config.change_poll,
     )
 }

@@ -34,12 +34,12 @@ pub struct Config {
     /// Example: 0.0.0.0:8080
     #[arg(long, env, default_value = "127.0.0.1:8080", value_parser = socket_address)]
     pub http_addr: SocketAddr,
-    /// Database of the templates: `postgres://…` or `sqlite://file`
+    /// Database of the templates: `postgres://…`, `mysql://…` or `sqlite://file`
     ///
     /// Default: embedded
     ///
     /// Example: postgres://app@localhost/app
-    #[arg(long, env, value_parser = url(&["postgres", "postgresql", "sqlite"]))]
+    #[arg(long, env, value_parser = url(&["postgres", "postgresql", "mysql", "sqlite"]))]
     pub database_url: Option<Secret>,
     /// Cache: `redis://…`, `redis-cluster://host,host` or `redis-sentinel://host,host/name`; with TLS `rediss…`
     ///
@@ -115,6 +115,11 @@ pub struct Config {
     #[arg(long, env, default_value = "25ms", value_parser = duration(Duration::ZERO, MINUTE))]
     #[arg(default_value_if("database_url", clap::builder::ArgPredicate::IsPresent, "0ms"))]
     pub db_delay: Duration,
+    /// MySQL only: how often the service looks for changes that others made
+    ///
+    /// Example: 500ms
+    #[arg(long, env, default_value = "500ms", value_parser = duration(10 * MILLISECOND, 10 * SECOND))]
+    pub change_poll: Duration,
     /// Most callers that share one load; the service refuses the next one
     #[arg(long, env, default_value = "10000", value_parser = number(1u32, 1_000_000))]
     pub max_waiters: u32,
@@ -204,6 +209,7 @@ const LAB: [(&str, Option<bool>); 3] =
 const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use crate::template::TemplateId;
 
+/// Name, version and time of change, as a query returns them; no name if there is no such template.
+pub(super) type Row = (Option<String>, i64, i64);
+
+/// Stands for any version in the statements of changes.
+pub(super) const ANY_VERSION: i64 = 0;
+
 /// A change of one template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -40,11 +46,11 @@ impl Change {
         }
     }
 
-    /// The versions to try one after the other. 0 stands for any version; none is for a template that need not exist.
+    /// The versions to try one after the other. [`ANY_VERSION`] is among them; none is for a template that need not exist.
     pub(super) fn versions(&self) -> Vec<Option<i64>> {
         match self.condition() {
             Condition::None => vec![None],
-            Condition::Exists => vec![Some(0)],
+            Condition::Exists => vec![Some(ANY_VERSION)],
             Condition::OneOf(versions) => versions.iter().copied().map(Some).collect(),
         }
     }

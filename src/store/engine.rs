@@ -1,17 +1,20 @@
 //! [`Engine`]: which database it is. [`Connection`]: one connection to it, and the query and the changes that all
 //! engines share.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::AbortHandle;
 
-use super::changes::{Change, Notice};
-use super::{postgres, sqlite};
+use super::changes::{ANY_VERSION, Change, Notice, Row};
+use super::mysql::MySql;
+use super::{mysql, postgres, sqlite};
 use crate::template::{State, Template, TemplateId, UpdatedAt};
 
 const FIND: &str = "SELECT name, version, updated_at FROM templates WHERE id = $1 \
@@ -34,13 +37,11 @@ const REPLACE: &str = "UPDATE templates SET name = $2, version = version + 1, up
 const DELETE: &str = "DELETE FROM templates WHERE id = $1 AND ($2 = 0 OR version = $2) \
      RETURNING NULL, version + 1, updated_at";
 
-/// Name, version and time of change; no name if there is no such template.
-type Row = (Option<String>, i64, i64);
-
 /// Which database, and how to connect to it.
 #[derive(Clone)]
 pub(super) enum Engine {
     Postgres(Box<PgConnectOptions>),
+    MySql(Box<MySql>),
     Sqlite(Box<SqliteConnectOptions>),
     /// SQLite in memory. It lasts as long as one connection does.
     Embedded(Box<SqliteConnectOptions>),
@@ -50,6 +51,7 @@ pub(super) enum Engine {
 #[derive(Debug)]
 pub(super) enum Connection {
     Postgres(PgConnection),
+    MySql(MySqlConnection),
     Sqlite(SqliteConnection),
 }
 
@@ -58,6 +60,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Postgres(_) => "Postgres",
+            Self::MySql(_) => "MySql",
             Self::Sqlite(_) => "Sqlite",
             Self::Embedded(_) => "Embedded",
         })
@@ -65,7 +68,11 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    pub(super) fn new(url: Option<&str>, query_timeout: Duration) -> Result<Self, &'static str> {
+    pub(super) fn new(
+        url: Option<&str>,
+        query_timeout: Duration,
+        change_poll: Duration,
+    ) -> Result<Self, &'static str> {
         match url {
             None => sqlite::embedded().map(Box::new).map(Self::Embedded),
             Some(url) if url.starts_with("sqlite:") && lives_in_memory(url) => {
@@ -74,6 +81,9 @@ impl Engine {
             Some(url) if url.starts_with("sqlite:") => sqlite::options(url, query_timeout)
                 .map(Box::new)
                 .map(Self::Sqlite),
+            Some(url) if url.starts_with("mysql:") => MySql::new(url, query_timeout, change_poll)
+                .map(Box::new)
+                .map(Self::MySql),
             Some(url) => postgres::options(url, query_timeout)
                 .map(Box::new)
                 .map(Self::Postgres),
@@ -84,6 +94,7 @@ impl Engine {
     pub(super) async fn connect(&self) -> Result<Connection, sqlx::Error> {
         match self {
             Self::Postgres(options) => options.connect().await.map(Connection::Postgres),
+            Self::MySql(database) => database.connect().await.map(Connection::MySql),
             Self::Sqlite(options) | Self::Embedded(options) => {
                 options.connect().await.map(Connection::Sqlite)
             }
@@ -95,6 +106,10 @@ impl Engine {
         match self {
             Self::Postgres(options) => {
                 let (task, notices) = postgres::start_to_listen((**options).clone()).await;
+                (Some(task), Some(notices))
+            }
+            Self::MySql(database) => {
+                let (task, notices) = mysql::start_to_poll((**database).clone()).await;
                 (Some(task), Some(notices))
             }
             Self::Sqlite(_) | Self::Embedded(_) => (None, None),
@@ -122,8 +137,6 @@ macro_rules! change_query {
     };
 }
 
-const ANY_VERSION: i64 = 0;
-
 impl Connection {
     /// The state of this template.
     pub(super) async fn find(&mut self, id: TemplateId) -> Result<State, sqlx::Error> {
@@ -134,6 +147,7 @@ impl Connection {
                     .fetch_optional(connection)
                     .await?
             }
+            Self::MySql(connection) => mysql::find(connection, id).await?,
             Self::Sqlite(connection) => {
                 sqlx::query_as(FIND)
                     .bind(id.number())
@@ -157,6 +171,7 @@ impl Connection {
                         .fetch_optional(connection)
                         .await?
                 }
+                Self::MySql(connection) => mysql::change(connection, id, change, version).await?,
                 Self::Sqlite(connection) => {
                     change_query!(PUT_IN_SQLITE, id, change, version)
                         .fetch_optional(connection)
@@ -174,6 +189,7 @@ impl Connection {
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         match self {
             Self::Postgres(connection) => connection.ping().await,
+            Self::MySql(connection) => connection.ping().await,
             Self::Sqlite(connection) => connection.ping().await,
         }
     }
@@ -186,6 +202,7 @@ impl Connection {
                     .run_direct(None, connection, false)
                     .await
             }
+            Self::MySql(connection) => mysql::migrate(connection).await,
             Self::Sqlite(connection) => {
                 sqlite::migrations()
                     .run_direct(None, connection, false)
@@ -220,6 +237,9 @@ fn state(id: TemplateId, (name, version, updated_at): Row) -> State {
 
 /// Whether the connection has ended with this error, and not just the query.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+    if let Some(number) = mysql::number(error) {
+        return mysql::ends_the_session(number);
+    }
     match error {
         // Class 57P: the server shuts down, crashed, or was told to end this session.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
@@ -230,10 +250,23 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the server has as many sessions as it can have (SQLSTATE 53300), or all but those reserved for its owner.
+/// Whether the server has as many sessions as it can have (SQLSTATE 53300 of PostgreSQL), or all but those reserved for
+/// its owner.
 pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| code == "53300")
+    match mysql::number(error) {
+        Some(number) => mysql::lacks_room(number),
+        None => sqlstate(error).is_some_and(|code| code == "53300"),
+    }
+}
+
+/// Whether the server refuses this user or this host (class 28). What it says names the user, the host and the database.
+pub(super) fn refuses_the_caller(error: &sqlx::Error) -> bool {
+    match mysql::number(error) {
+        Some(number) => mysql::refuses_the_caller(number),
+        None => sqlstate(error).is_some_and(|code| code.starts_with("28")),
+    }
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(|error| error.code())
 }

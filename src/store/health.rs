@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::engine::{Connection, Engine, has_no_room};
+use super::engine::{Connection, Engine, has_no_room, refuses_the_caller};
 use super::pool::{Permit, Pooled};
 use super::{CONNECT_TIMEOUT, LoadError, Shared};
 use crate::metrics::IntGauge;
@@ -243,10 +243,7 @@ enum CheckFailed {
 /// An error in words for the log: the server's own where it has some, never an address.
 fn reason(error: &sqlx::Error) -> String {
     match error {
-        // Class 28: what it says names the user, the host and the database.
-        sqlx::Error::Database(error) if error.code().is_some_and(|code| code.starts_with("28")) => {
-            "it refuses the credentials".into()
-        }
+        error if refuses_the_caller(error) => "it refuses the credentials".into(),
         sqlx::Error::Database(error) => {
             format!(
                 "{} (SQLSTATE {})",

@@ -8,6 +8,7 @@ mod demand;
 mod engine;
 mod health;
 mod migrations;
+mod mysql;
 mod pool;
 mod postgres;
 mod queries;
@@ -50,9 +51,10 @@ impl StoreOptions {
         queue_timeout: Duration,
         timeout: Duration,
         delay: Duration,
+        change_poll: Duration,
     ) -> Result<Self, &'static str> {
         Ok(Self {
-            engine: Engine::new(url, timeout)?,
+            engine: Engine::new(url, timeout, change_poll)?,
             max_connections,
             queue_timeout,
             timeout,
@@ -87,6 +89,7 @@ impl StoreOptions {
     pub fn kind(&self) -> &'static str {
         match self.engine {
             Engine::Postgres(_) => "postgres",
+            Engine::MySql(_) => "mysql",
             Engine::Sqlite(_) => "sqlite",
             Engine::Embedded(_) => "embedded",
         }

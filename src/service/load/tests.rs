@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 async fn service(metrics: &Arc<Metrics>) -> TemplateService {
     let config = Config::from_variables(|_| None).unwrap();
-    let options = StoreOptions::new(None, 1, LIMIT, LIMIT, Duration::ZERO).unwrap();
+    let options = StoreOptions::new(None, 1, LIMIT, LIMIT, Duration::ZERO, LIMIT).unwrap();
     let store = TemplateStore::open(options, Arc::clone(metrics)).await;
     let cache = TemplateCache::Memory(MemoryCache::new(Rules::of(&config)));
     TemplateService::new(&config, cache, store, Arc::clone(metrics), |_| {})
