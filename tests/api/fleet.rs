@@ -183,6 +183,7 @@ async fn service(settings: &HashMap<&str, &str>) -> (TemplateService, Arc<Metric
         config.db_queue_timeout,
         config.db_timeout,
         config.db_delay,
+        config.change_poll,
     );
     let store = TemplateStore::open(store.unwrap(), Arc::clone(&metrics)).await;
     let service = TemplateService::new(&config, cache, store, Arc::clone(&metrics), |_| {});

@@ -12,6 +12,7 @@ mod fleet;
 mod lab;
 mod life_cycle;
 mod loadtest;
+mod mysql;
 mod process;
 mod read_path;
 mod refresh;

@@ -48,6 +48,11 @@ impl Guarded {
         &self.folder
     }
 
+    /// Waits until the program has ended by itself. Blocks.
+    pub(crate) fn wait_for_end(&self) {
+        self.guardian.lock().expect("a guardian").log.wait_for_end();
+    }
+
     /// What the present run of the server has logged so far.
     pub(crate) fn log(&self) -> String {
         self.guardian.lock().expect("a guardian").log.text()
