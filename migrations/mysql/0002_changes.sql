@@ -25,6 +25,9 @@ BEGIN
     SET NEW.version = GREATEST(NEW.version, known + 1);
 END;
 
+-- REPLACE deletes a row after the trigger above has read its version, so each template has a row of changes from the start.
+INSERT IGNORE INTO template_changes SELECT id, version, FALSE, '2000-01-01' FROM templates;
+
 DROP TRIGGER IF EXISTS templates_after_insert;
 CREATE TRIGGER templates_after_insert AFTER INSERT ON templates FOR EACH ROW
     UPDATE template_changes SET version = NEW.version, deleted = FALSE, changed_at = UTC_TIMESTAMP(6) WHERE id = NEW.id;

@@ -292,9 +292,14 @@ async fn poll(database: &MySql, notices: &Sender<Notice>) -> Result<(), sqlx::Er
     let mut begun = false;
     loop {
         ticks.tick().await;
-        let rows = timeout(ANSWER_TIMEOUT, sqlx::query(POLL).fetch_all(&mut session))
+        let rows = match timeout(ANSWER_TIMEOUT, sqlx::query(POLL).fetch_all(&mut session))
             .await
-            .map_err(silent)??;
+            .map_err(silent)?
+        {
+            // The migrations have not come so far.
+            Err(error) if !begun && number(&error) == Some(NO_SUCH_TABLE) => continue,
+            rows => rows?,
+        };
         let changes = rows
             .iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))

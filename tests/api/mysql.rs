@@ -149,7 +149,8 @@ async fn writers_of_one_template_at_once_each_make_a_version_of_their_own() {
             .iter()
             .all(|&status| status == 204)
     );
-    let open = "SELECT COUNT(*) FROM information_schema.innodb_trx";
+    let open = "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist \
+                ON id = trx_mysql_thread_id WHERE db = DATABASE() AND id <> CONNECTION_ID()";
     assert_eq!(
         mysql::fetch_i64(&url, "SELECT COUNT(*) FROM template_changes WHERE deleted").await,
         40
@@ -183,7 +184,7 @@ async fn a_change_by_hand_counts_versions_too() {
         (2, "Again", 3),
         (3, "Template 3", 1),
         (4, "Four", 3),
-        (5, "Five", 3),
+        (5, "Five", 2),
         (6, "Six again", 2),
         (400, "Template 4", 2),
     ] {
@@ -279,7 +280,7 @@ async fn a_locked_table_costs_each_request_its_budget_and_no_more() {
 #[tokio::test]
 async fn the_server_itself_ends_a_query_in_time_and_the_session_stays() {
     let settings = [
-        ("DB_TIMEOUT", "500ms"),
+        ("DB_TIMEOUT", "2s"),
         ("DB_MAX_CONNECTIONS", "1"),
         ("CACHE_TTL", "1ms"),
     ];
@@ -300,13 +301,14 @@ async fn the_server_itself_ends_a_query_in_time_and_the_session_stays() {
         assert_eq!(put(&service, 1, "Waits").await.status, 503);
         let waited = began.elapsed();
         assert!(
-            (400..1_500).contains(&waited.as_millis()),
-            "{waited:?} for 475 ms"
+            (1_800..3_000).contains(&waited.as_millis()),
+            "{waited:?} for 1.9 s"
         );
     }
     // Reading waits for no row.
     assert_eq!(service.template(1).await.json()["name"], "Template 1");
     mysql::run(&mut holder, "ROLLBACK").await;
+    holder.close().await.unwrap();
     assert_eq!(
         put(&service, 1, "Done").await.header("etag"),
         Some("\"1-2\"")
