@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::Connection as _;
-
 use super::clock::Clock;
-use crate::support::postgres;
+use super::database::Kind;
+use crate::support::{mysql, postgres};
 
 /// What is noted is gone with the transaction. The names put the notes behind the service's own triggers, which may
 /// change a row again before its transaction ends: of such a transaction only the last state of a row counts.
@@ -35,6 +34,24 @@ CREATE TRIGGER zz_chaos_note_all BEFORE TRUNCATE ON templates
     FOR EACH STATEMENT EXECUTE FUNCTION chaos_note_all();
 INSERT INTO chaos_states (id, version, name) SELECT id, version, name FROM templates;";
 
+/// The same on MySQL, where no trigger changes a row after it was noted, and what empties the table is a deletion.
+const NOTES_IN_MYSQL: &str = "
+CREATE TABLE chaos_states (
+    number BIGINT AUTO_INCREMENT PRIMARY KEY, id BIGINT NOT NULL, version BIGINT NOT NULL, name TEXT,
+    at BIGINT NOT NULL);
+CREATE TRIGGER chaos_insert AFTER INSERT ON templates FOR EACH ROW
+    INSERT INTO chaos_states (id, version, name, at)
+    VALUES (NEW.id, NEW.version, NEW.name, UNIX_TIMESTAMP(SYSDATE(6)) * 1e6);
+CREATE TRIGGER chaos_update AFTER UPDATE ON templates FOR EACH ROW
+    INSERT INTO chaos_states (id, version, name, at)
+    VALUES (NEW.id, NEW.version, NEW.name, UNIX_TIMESTAMP(SYSDATE(6)) * 1e6);
+CREATE TRIGGER chaos_delete AFTER DELETE ON templates FOR EACH ROW
+    INSERT INTO chaos_states (id, version, at) VALUES (OLD.id, OLD.version + 1, UNIX_TIMESTAMP(SYSDATE(6)) * 1e6);
+INSERT INTO chaos_states (id, version, name, at)
+    SELECT id, version, name, UNIX_TIMESTAMP(SYSDATE(6)) * 1e6 FROM templates;";
+
+const STATES_IN_MYSQL: &str = "SELECT id, version, name, at FROM chaos_states ORDER BY number";
+
 const STATES: &str = "SELECT DISTINCT ON (id, change) id, version, name, at FROM chaos_states \
                       ORDER BY id, change, version DESC";
 
@@ -53,17 +70,27 @@ pub(crate) struct State {
 
 /// Begins to take notes; what there is by then is noted too.
 pub(crate) async fn take_notes(url: &str) {
-    postgres::execute(url, NOTES).await;
+    match Kind::at(url) {
+        Kind::Postgres => postgres::execute(url, NOTES).await,
+        Kind::MySql => mysql::execute(url, NOTES_IN_MYSQL).await,
+    }
 }
 
 /// All that was noted, by template; and what is wrong with it in itself.
 pub(crate) async fn read_notes(url: &str, clock: Clock) -> (HashMap<i64, States>, Vec<String>) {
-    let mut session = postgres::session(url).await;
-    let rows: Vec<(i64, i64, Option<String>, i64)> = sqlx::query_as(STATES)
-        .fetch_all(&mut session)
-        .await
-        .expect("PostgreSQL is well at the end");
-    session.close().await.expect("a goodbye");
+    let rows: Result<Vec<(i64, i64, Option<String>, i64)>, sqlx::Error> = match Kind::at(url) {
+        Kind::Postgres => {
+            let mut session = postgres::session(url).await;
+            sqlx::query_as(STATES).fetch_all(&mut session).await
+        }
+        Kind::MySql => {
+            let mut session = mysql::session(url).await;
+            sqlx::query_as(STATES_IN_MYSQL)
+                .fetch_all(&mut session)
+                .await
+        }
+    };
+    let rows = rows.expect("the database is well at the end");
     let (mut templates, mut wrong) = (HashMap::<_, States>::new(), Vec::new());
     for (id, version, name, at) in rows {
         let at = clock.at_epoch(at);

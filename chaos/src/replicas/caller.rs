@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 use super::clock::Clock;
 use super::fleet::{Fleet, TOKEN};
 use super::operation::{Operation, What};
-use super::sql::Sql;
+use super::sql::{Sql, Statement};
 use crate::ask::send;
 use crate::judge::source;
 use crate::popularity::Popularity;
@@ -116,6 +116,7 @@ impl Caller {
             1_600..1_650 => self.in_sql(id, Sql::DELETE).await,
             1_650..1_658 => self.in_sql(id, Sql::UPDATE_ALL).await,
             1_658..1_660 => self.in_sql(id, Sql::TRUNCATE).await,
+            1_660..1_662 => self.in_sql(id, Sql::LATE_UPDATE).await,
             _ => self.read(replica, id).await,
         }
     }
@@ -148,7 +149,7 @@ impl Caller {
         self.note(Some(replica), id, began, "DELETE", what);
     }
 
-    async fn in_sql(&mut self, id: i64, statement: &'static str) {
+    async fn in_sql(&mut self, id: i64, statement: &Statement) {
         let (name, began) = (self.name(id), self.scene.clock.now());
         for (id, what) in self.sql.run(statement, id, &name).await {
             self.note(None, id, began, "SQL", what);

@@ -4,22 +4,23 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::database::Database;
 use super::options::ReplicasOptions;
 use crate::ask::ask;
 use crate::stage::ALL_WELL;
 use crate::support::guarded::{Guarded, Program, off_runtime};
 use crate::support::http::Client;
 use crate::support::port::ReservedPort;
-use crate::support::{Postgres, Proxy, Redis, eventually};
+use crate::support::{Proxy, Redis, eventually};
 
 /// The bearer token of all replicas.
 pub(crate) const TOKEN: &str = "chaos";
 
 /// Everything that runs.
 pub(crate) struct Fleet {
-    pub(crate) postgres: Postgres,
+    pub(crate) database: Database,
     pub(crate) redis: Redis,
-    /// The database, past every proxy: what `psql` would be given.
+    /// The database, past every proxy: what a person at a prompt would be given.
     pub(crate) database_url: String,
     pub(crate) replicas: Vec<Replica>,
 }
@@ -28,7 +29,7 @@ pub(crate) struct Fleet {
 pub(crate) struct Replica {
     pub(crate) process: Arc<Guarded>,
     pub(crate) to_redis: Proxy,
-    pub(crate) to_postgres: Proxy,
+    pub(crate) to_database: Proxy,
     port: ReservedPort,
 }
 
@@ -36,24 +37,20 @@ impl Fleet {
     /// Starts everything, and returns once every replica says that all is well.
     pub(crate) async fn launch(options: &ReplicasOptions) -> Self {
         let binary = binary();
-        let (postgres, redis) = tokio::join!(Postgres::start(), Redis::start());
-        let database_url = postgres.database().await;
+        let (database, redis) = tokio::join!(Database::start(options.database), Redis::start());
+        let database_url = database.database().await;
         let mut replicas = Vec::new();
         for number in 0..options.replicas {
             let to_redis = Proxy::to(redis.port()).await;
-            let to_postgres = Proxy::to(postgres.port()).await;
+            let to_database = Proxy::to(database.port()).await;
+            let address = database
+                .address_for(number, &to_database, &database_url)
+                .await;
             let port = ReservedPort::new();
             let settings = [
                 ("HTTP_ADDR", format!("127.0.0.1:{}", port.number())),
                 ("REDIS_URL", to_redis.url(&redis.url())),
-                (
-                    "DATABASE_URL",
-                    format!(
-                        "{}?application_name={}",
-                        to_postgres.url(&database_url),
-                        session(number)
-                    ),
-                ),
+                ("DATABASE_URL", address),
                 ("ADMIN_TOKEN", TOKEN.into()),
             ];
             let program = program(&binary, &settings, &options.settings);
@@ -61,7 +58,7 @@ impl Fleet {
             replicas.push(Replica {
                 process,
                 to_redis,
-                to_postgres,
+                to_database,
                 port,
             });
         }
@@ -74,7 +71,7 @@ impl Fleet {
             .await;
         }
         Self {
-            postgres,
+            database,
             redis,
             database_url,
             replicas,
@@ -87,11 +84,6 @@ impl Replica {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port.number())
     }
-}
-
-/// What PostgreSQL calls the sessions of a replica.
-pub(crate) fn session(replica: usize) -> String {
-    format!("replica-{replica}")
 }
 
 fn program(binary: &str, own: &[(&str, String)], common: &[(String, String)]) -> Program {

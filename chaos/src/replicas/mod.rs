@@ -1,9 +1,10 @@
-//! Several processes of the service on one PostgreSQL and one Redis: what callers see through all of them, while
+//! Several processes of the service on one PostgreSQL or MariaDB and one Redis: what callers see through all of them, while
 //! templates change all the time, through every process and in SQL, and Redis comes and goes.
 //!
 //! ```text
 //! cargo build --release -p stampede -p chaos
 //! cargo run --release -p chaos -- replicas --operations 100000 --seed 7 --with EARLY_REFRESH=1
+//! cargo run --release -p chaos -- replicas --operations 100000 --database mysql
 //! ```
 //!
 //! Whatever the callers do is kept in a journal, and triggers in the database note every state that there really was
@@ -28,6 +29,7 @@
 mod audit;
 mod caller;
 mod clock;
+mod database;
 mod fleet;
 mod judge;
 mod operation;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::database::Kind;
+
 /// What holds unless `--with` says otherwise. Short lives, so that everything expires all the time.
 const SETTINGS: [(&str, &str); 5] = [
     ("CACHE_TTL", "2s"),
@@ -22,6 +24,8 @@ pub(crate) struct ReplicasOptions {
     pub(crate) operations: usize,
     /// How many processes serve.
     pub(crate) replicas: usize,
+    /// What kind of database they share.
+    pub(crate) database: Kind,
     /// Operations per second, in waves.
     pub(crate) rate: f64,
     /// The settings of every process, but for the addresses.
@@ -36,6 +40,7 @@ impl ReplicasOptions {
             .arg(option("seed", "N", "7").value_parser(value_parser!(u64)))
             .arg(option("operations", "N", "100000").value_parser(value_parser!(usize)))
             .arg(option("replicas", "R", "3").value_parser(value_parser!(u8).range(1..=9)))
+            .arg(option("database", "KIND", "postgres").value_parser(Kind::named))
             .arg(option("rate", "N", "1000").value_parser(value_parser!(u32).range(1..)))
             .arg(
                 Arg::new("with")
@@ -62,6 +67,7 @@ impl ReplicasOptions {
             seed: *matches.get_one("seed").expect(missing),
             operations: *matches.get_one("operations").expect(missing),
             replicas: usize::from(*matches.get_one::<u8>("replicas").expect(missing)),
+            database: *matches.get_one("database").expect(missing),
             rate: f64::from(*matches.get_one::<u32>("rate").expect(missing)),
             settings,
         }
@@ -84,8 +90,12 @@ impl ReplicasOptions {
         let with: String = with
             .map(|(name, value)| format!(" --with {name}={value}"))
             .collect();
+        let database = match self.database {
+            Kind::Postgres => "",
+            Kind::MySql => " --database mysql",
+        };
         format!(
-            "replicas --operations {} --seed {} --replicas {} --rate {}{with}",
+            "replicas --operations {} --seed {} --replicas {} --rate {}{database}{with}",
             self.operations, self.seed, self.replicas, self.rate
         )
     }

@@ -8,7 +8,6 @@ use fastrand::Rng;
 use tokio::time::sleep;
 
 use super::caller::Scene;
-use super::fleet::session;
 use crate::history::History;
 use crate::saboteur::{named, repeat};
 use crate::schedule::{Deck, milliseconds};
@@ -140,7 +139,7 @@ impl Saboteur {
 
     async fn break_replica(&self, number: usize, fault: ReplicaFault, length: Duration) {
         let replica = &self.scene.fleet.replicas[number];
-        let (to_redis, to_postgres) = (&replica.to_redis, &replica.to_postgres);
+        let (to_redis, to_database) = (&replica.to_redis, &replica.to_database);
         let slow = |milliseconds| Mode::Delay(Duration::from_millis(milliseconds));
         match fault {
             ReplicaFault::RedisRefused => network(to_redis, Mode::Refuse, length).await,
@@ -148,14 +147,15 @@ impl Saboteur {
             ReplicaFault::RedisSwallowed => network(to_redis, Mode::Swallow, length).await,
             ReplicaFault::RedisMute => network(to_redis, Mode::Mute, length).await,
             ReplicaFault::RedisSlow => network(to_redis, slow(30), length).await,
-            ReplicaFault::DatabaseSlow => network(to_postgres, slow(60), length).await,
+            ReplicaFault::DatabaseSlow => network(to_database, slow(60), length).await,
             ReplicaFault::RedisMuteCurrent => {
                 to_redis.mute_current().await;
                 sleep(length).await;
             }
             ReplicaFault::Deaf => {
                 let pause = Duration::from_millis(50);
-                repeat(length, pause, async || self.deafen(number).await).await;
+                let database = &self.scene.fleet.database;
+                repeat(length, pause, async || database.deafen(number).await).await;
             }
             ReplicaFault::Stopped => {
                 replica.process.order("freeze").await;
@@ -163,13 +163,6 @@ impl Saboteur {
                 replica.process.order("thaw").await;
             }
         }
-    }
-
-    async fn deafen(&self, replica: usize) {
-        let listener = format!("{} listener", session(replica));
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name";
-        let postgres = &self.scene.fleet.postgres;
-        postgres.execute(&format!("{end} = '{listener}'")).await;
     }
 }
 
