@@ -26,6 +26,7 @@ has() { command -v "$1" >/dev/null || [[ -x /usr/sbin/$1 ]]; }
 has_postgres() { has postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
 missing=()
 has_postgres || missing+=(postgresql)
+has mariadbd || missing+=(mariadb-server)
 has redis-server || missing+=(redis-server)
 has prometheus || missing+=(prometheus)
 has haproxy || missing+=(haproxy)
@@ -89,6 +90,7 @@ if [[ $all ]]; then
   target/debug/chaos --for 20s
   say "replicas"
   target/debug/chaos replicas --operations 3000
+  target/debug/chaos replicas --operations 3000 --rate 300 --database mysql
   target/debug/chaos replicas --operations 3000 --with FLEET_LEASE=true --with EARLY_REFRESH=1
 fi
 

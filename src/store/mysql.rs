@@ -346,3 +346,74 @@ impl Window {
         news
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(id: i64, version: i64) -> Notice {
+        let id = TemplateId::new(id).unwrap();
+        Notice::Changed { id, version }
+    }
+
+    #[test]
+    fn a_change_is_news_once_however_often_it_is_read() {
+        let mut window = Window::default();
+        assert_eq!(window.advance(vec![(1, 2)], 10), [changed(1, 2)]);
+        assert_eq!(window.advance(vec![(1, 2)], 10), []);
+        assert_eq!(
+            window.advance(vec![(1, 3), (2, 5)], 10),
+            [changed(2, 5), changed(1, 3)],
+            "in the order in which they were made"
+        );
+        // One that was made first and committed last.
+        assert_eq!(
+            window.advance(vec![(1, 3), (2, 5), (7, 9)], 10),
+            [changed(7, 9)]
+        );
+        // An id that no template can have.
+        assert_eq!(window.advance(vec![(0, 1)], 10), []);
+        assert_eq!(window.advance(vec![], 10), []);
+    }
+
+    #[test]
+    fn more_changes_than_one_poll_reads_count_as_a_change_of_all() {
+        let mut window = Window::default();
+        let all = [Notice::AllChanged];
+        assert_eq!(window.advance(vec![(3, 1), (2, 1), (1, 1)], 3), all);
+        assert_eq!(window.advance(vec![(3, 1), (2, 1), (1, 1)], 3), []);
+        // What was last before is last no more, but is among them: nothing can hide behind it but what commits late.
+        assert_eq!(
+            window.advance(vec![(4, 1), (3, 1), (2, 1)], 3),
+            [changed(4, 1)]
+        );
+        assert_eq!(window.advance(vec![(7, 1), (6, 1), (5, 1)], 3), all);
+        // All can be read again: what was hidden may have left the window meanwhile.
+        assert_eq!(window.advance(vec![(7, 1)], 3), all);
+        assert_eq!(window.advance(vec![(7, 1)], 3), []);
+    }
+
+    #[test]
+    fn the_limits_are_within_the_time_out_and_never_none() {
+        let text = limits(Duration::from_secs(2));
+        assert!(text.contains("max_execution_time = 1900,"), "{text}");
+        assert!(text.contains("max_statement_time = 1.900,"), "{text}");
+        assert!(
+            text.ends_with("innodb_lock_wait_timeout = 2, lock_wait_timeout = 2"),
+            "{text}"
+        );
+        let text = limits(Duration::from_millis(10));
+        assert!(text.contains("max_execution_time = 9,"), "{text}");
+        assert!(text.contains("max_statement_time = 0.009,"), "{text}");
+    }
+
+    #[test]
+    fn an_address_names_a_database() {
+        let new = |url| MySql::new(url, PAUSE, PAUSE).map(drop);
+        assert!(new("mysql://app:secret@localhost/app").is_ok());
+        assert_eq!(
+            new("mysql://app:secret@localhost"),
+            Err("the address names no database")
+        );
+    }
+}

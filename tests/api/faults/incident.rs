@@ -1,8 +1,13 @@
 //! The story: the network to Redis fails, and the database is small. Without protection it is overwhelmed; with the
 //! defaults it hardly notices.
 
+use std::time::Duration;
+
+use sqlx::{Connection as _, MySqlConnection};
+use tokio::time::sleep;
+
 use super::{ALL_WELL, NO_CACHE};
-use crate::support::{Mode, Postgres, Proxy, Redis, Scrape, Service, postgres};
+use crate::support::{Mode, MySql, Postgres, Proxy, Redis, Scrape, Service, mysql, postgres};
 
 const CALLERS: usize = 60;
 const ROUNDS: i64 = 5;
@@ -10,6 +15,59 @@ const ROUNDS: i64 = 5;
 /// Each query for a template takes 100 ms of a session's time.
 const SLOW_QUERIES: &str = "ALTER TABLE templates RENAME TO stored;
     CREATE VIEW templates AS SELECT id, name, version, updated_at FROM stored, pg_sleep(0.1)";
+
+/// The same on MySQL.
+const SLOW_QUERIES_OF_MYSQL: &str = "RENAME TABLE templates TO stored;
+    CREATE VIEW templates AS SELECT id, name, version, updated_at FROM stored JOIN (SELECT SLEEP(0.1) AS slept) AS slow";
+
+/// A server with few sessions, whose queries take their time once they are told to.
+enum Small {
+    Postgres(Postgres),
+    MySql(MySql),
+}
+
+impl Small {
+    async fn postgres() -> Self {
+        let settings = &["max_connections=12", "superuser_reserved_connections=0"];
+        Self::Postgres(Postgres::start_with(settings).await)
+    }
+
+    async fn mysql() -> Self {
+        Self::MySql(MySql::start_with(&["--max-connections=13"]).await)
+    }
+
+    async fn database(&self) -> String {
+        match self {
+            Self::Postgres(server) => server.database().await,
+            Self::MySql(server) => server.database().await,
+        }
+    }
+
+    async fn slow_down(&self, url: &str) {
+        match self {
+            Self::Postgres(_) => postgres::execute(url, SLOW_QUERIES).await,
+            Self::MySql(_) => mysql::execute(url, SLOW_QUERIES_OF_MYSQL).await,
+        }
+    }
+
+    async fn rejected_sessions(&self) -> usize {
+        match self {
+            Self::Postgres(server) => server.log().matches("too many clients").count(),
+            Self::MySql(server) => {
+                let rejected = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
+                                WHERE variable_name = 'Connection_errors_max_connections'";
+                let url = server.url();
+                // The server counts those that are rejected here as well.
+                let mut ours = 0;
+                while MySqlConnection::connect(&url).await.is_err() {
+                    ours += 1;
+                    sleep(Duration::from_millis(50)).await;
+                }
+                server.fetch_i64(rejected).await as usize - ours
+            }
+        }
+    }
+}
 
 /// What the service's callers and the database saw of the incident.
 struct Incident {
@@ -19,10 +77,7 @@ struct Incident {
 }
 
 /// Warm traffic, then the network to Redis swallows everything and the traffic goes on.
-async fn incident(settings: &[(&str, &str)]) -> Incident {
-    // A server with few sessions, whose queries take their time.
-    let server =
-        Postgres::start_with(&["max_connections=12", "superuser_reserved_connections=0"]).await;
+async fn incident(server: Small, settings: &[(&str, &str)]) -> Incident {
     let (url, redis) = (server.database().await, Redis::start().await);
     let proxy = Proxy::to(redis.port()).await;
     let cache = proxy.url(&redis.url());
@@ -33,7 +88,7 @@ async fn incident(settings: &[(&str, &str)]) -> Incident {
     all.extend(settings);
     let service = Service::start(&all).await;
     service.until_ready_says(ALL_WELL).await;
-    postgres::execute(&url, SLOW_QUERIES).await;
+    server.slow_down(&url).await;
     for id in 1..=10 {
         assert_eq!(service.template(id).await.status, 200);
     }
@@ -53,21 +108,33 @@ async fn incident(settings: &[(&str, &str)]) -> Incident {
             .count();
     }
     let counters = &service.scrape().await - &before;
+    // It leaves no session for others.
+    service.stop().await;
+    let rejected_sessions = server.rejected_sessions().await;
     Incident {
         errors,
         counters,
-        rejected_sessions: server.log().matches("too many clients").count(),
+        rejected_sessions,
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_protection_the_loss_of_redis_overwhelms_the_database() {
+    overwhelms(Small::postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_protection_it_overwhelms_mysql() {
+    overwhelms(Small::mysql().await).await;
+}
+
+async fn overwhelms(server: Small) {
     let unprotected = [
         ("PROTECTION", "off"),
         ("LOCAL_ENTRIES", "0"),
         ("DB_MAX_CONNECTIONS", "200"),
     ];
-    let incident = incident(&unprotected).await;
+    let incident = incident(server, &unprotected).await;
     assert!(
         incident.rejected_sessions > 0,
         "the server had room for everyone"
@@ -82,7 +149,16 @@ async fn without_protection_the_loss_of_redis_overwhelms_the_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_defaults_it_hardly_notices() {
-    let incident = incident(&[]).await;
+    is_hardly_noticed(Small::postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_defaults_mysql_hardly_notices() {
+    is_hardly_noticed(Small::mysql().await).await;
+}
+
+async fn is_hardly_noticed(server: Small) {
+    let incident = incident(server, &[]).await;
     assert_eq!((incident.errors, incident.rejected_sessions), (0, 0));
     assert_eq!(
         incident.counters.value("db_hits_total"),
@@ -100,7 +176,8 @@ async fn with_the_defaults_it_hardly_notices() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_local_copies_one_load_per_template_and_the_slots_still_protect_it() {
-    let incident = incident(&[("LOCAL_ENTRIES", "0")]).await;
+    let server = Small::postgres().await;
+    let incident = incident(server, &[("LOCAL_ENTRIES", "0")]).await;
     assert_eq!((incident.errors, incident.rejected_sessions), (0, 0));
     let queries = incident.counters.value("db_hits_total");
     assert!(queries <= 4.0 * ROUNDS as f64 * 2.0, "{queries} queries");

@@ -1,11 +1,11 @@
-//! Every state of Redis with every state of PostgreSQL: for one replica, and for two that take turns to load.
+//! Every state of Redis with every state of the database: for one replica, and for two that take turns to load.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
 use super::ALL_WELL;
-use crate::support::{Mode, Proxy, Service, eventually, postgres, redis};
+use crate::support::{Mode, Proxy, Service, eventually, mysql, postgres, redis};
 
 /// What the parts of a request may take in these tests, and what a busy machine may add before it looks like hanging.
 const SETTINGS: [(&str, &str); 3] = [
@@ -30,23 +30,36 @@ fn modes() -> [Mode; 5] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_every_pairing_each_request_ends_in_its_budget_and_all_is_well_afterwards() {
-    go_through_every_pairing(1, &[], BUDGET).await;
+    let server = postgres::shared().await;
+    let database = (server.port(), server.database().await);
+    go_through_every_pairing(database, 1, &[], BUDGET).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_on_mysql() {
+    let server = mysql::shared().await;
+    let database = (server.port(), server.database().await);
+    go_through_every_pairing(database, 1, &[], BUDGET).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_holds_for_replicas_that_take_turns_and_refresh_early() {
     let settings = [("FLEET_LEASE", "true"), ("EARLY_REFRESH", "1.0")];
-    go_through_every_pairing(2, &settings, BUDGET + TURN).await;
+    let server = postgres::shared().await;
+    let database = (server.port(), server.database().await);
+    go_through_every_pairing(database, 2, &settings, BUDGET + TURN).await;
 }
 
-async fn go_through_every_pairing(replicas: usize, more: &[(&str, &str)], budget: Duration) {
-    let (database, cache) = (postgres::shared().await, redis::shared().await);
-    let to_database = Proxy::to(database.port()).await;
+async fn go_through_every_pairing(
+    (port, database): (u16, String),
+    replicas: usize,
+    more: &[(&str, &str)],
+    budget: Duration,
+) {
+    let cache = redis::shared().await;
+    let to_database = Proxy::to(port).await;
     let to_cache = Proxy::to(cache.port()).await;
-    let urls = (
-        to_database.url(&database.database().await),
-        to_cache.url(&cache.database()),
-    );
+    let urls = (to_database.url(&database), to_cache.url(&cache.database()));
     let mut settings = vec![("DATABASE_URL", urls.0.as_str()), ("REDIS_URL", &urls.1)];
     settings.extend(SETTINGS);
     settings.extend(more);
@@ -63,7 +76,7 @@ async fn go_through_every_pairing(replicas: usize, more: &[(&str, &str)], budget
         for database_mode in modes() {
             to_cache.set(cache_mode).await;
             to_database.set(database_mode).await;
-            let pairing = format!("Redis {cache_mode:?}, PostgreSQL {database_mode:?}");
+            let pairing = format!("Redis {cache_mode:?}, database {database_mode:?}");
             join_all(
                 fleet
                     .iter()
