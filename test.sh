@@ -78,6 +78,11 @@ say "tests"
 cargo test --locked --workspace 2>&1 | tee "$log"
 
 if [[ $all ]]; then
+  # The whole of the tests has run on PostgreSQL; these are the ones of which the kind of database makes no difference.
+  for database in mysql sqlite; do
+    say "the service on $database"
+    TEST_DATABASE=$database cargo test --locked --quiet --test api -- read_path:: refresh:: faults::callers:: faults::redis:: faults::gone::
+  done
   say "model checkers"
   verify/run
   say "what a request takes"

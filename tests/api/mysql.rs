@@ -544,6 +544,43 @@ async fn a_transaction_that_commits_late_is_heard() {
 }
 
 #[tokio::test]
+async fn many_thousand_rows_can_be_changed_by_hand_at_once() {
+    let (service, url) = stage(&[]).await;
+    assert_eq!(service.template(1).await.json()["version"], 1);
+    let insert = "SET max_recursive_iterations = 100000; INSERT INTO templates (id, name, updated_at) \
+                  WITH RECURSIVE numbers (n) AS (SELECT 1000 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000) \
+                  SELECT n, 'Many', 0 FROM numbers";
+    mysql::execute(&url, insert).await;
+    mysql::execute(&url, "UPDATE templates SET name = 'All of them'").await;
+    until_named(&service, 1, "All of them").await;
+    assert_eq!(service.template(1).await.json()["version"], 2);
+    // One more change is heard among so many.
+    mysql::execute(&url, "UPDATE templates SET name = 'One more' WHERE id = 1").await;
+    until_named(&service, 1, "One more").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_waited_for_a_removal_is_told_the_version_that_there_is() {
+    let (service, url) = stage(&[]).await;
+    put(&service, 1, "Second").await;
+    let mut removal = mysql::session(&url).await;
+    mysql::run(&mut removal, "BEGIN; DELETE FROM templates WHERE id = 1").await;
+    let (told, ()) = tokio::join!(put(&service, 1, "Fourth"), async {
+        let waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist \
+                       ON id = trx_mysql_thread_id WHERE db = DATABASE() AND trx_state = 'LOCK WAIT'";
+        eventually("the writer waits", async || {
+            mysql::fetch_i64(&url, waiting).await >= 1
+        })
+        .await;
+        mysql::run(&mut removal, "COMMIT").await;
+    });
+    let version = "SELECT version FROM templates WHERE id = 1";
+    let there = mysql::fetch_i64(&url, version).await;
+    assert_eq!((told.json()["version"].as_i64(), there), (Some(4), 4));
+    assert_eq!(service.template(1).await.json()["name"], "Fourth");
+}
+
+#[tokio::test]
 async fn the_table_is_not_truncated_by_accident() {
     let (service, url) = stage(&[]).await;
     assert_eq!(service.template(1).await.status, 200);

@@ -3,7 +3,7 @@
 use ::redis::Value;
 use stampede::template::TemplateId;
 
-use crate::support::{self, Scrape, Service, eventually, postgres, redis};
+use crate::support::{self, Scrape, Service, database, eventually, postgres, redis};
 
 /// A database and a logical Redis database of a test's own, and a service on them.
 struct Stage {
@@ -14,7 +14,7 @@ struct Stage {
 
 impl Stage {
     async fn set(settings: &[(&str, &str)]) -> Self {
-        let database = postgres::shared().await.database().await;
+        let database = database::fresh().await;
         let cache = redis::shared().await.database();
         let mut all = vec![
             ("DATABASE_URL", database.as_str()),
@@ -106,7 +106,7 @@ async fn another_replica_finds_what_this_one_loaded() {
 async fn a_change_is_seen_when_the_ttl_ends() {
     let stage = Stage::set(&[("CACHE_TTL", "300ms")]).await;
     stage.service.template(7).await;
-    postgres::execute(
+    database::execute(
         &stage.database,
         "UPDATE templates SET name = 'Changed', version = 2 WHERE id = 7",
     )
@@ -147,7 +147,7 @@ async fn an_unknown_id_is_asked_for_once_and_then_known_to_be_absent() {
 async fn an_absent_template_that_comes_to_be_is_seen_when_its_ttl_ends() {
     let stage = Stage::set(&[("NEGATIVE_TTL", "200ms")]).await;
     assert_eq!(stage.service.template(101).await.status, 404);
-    postgres::execute(
+    database::execute(
         &stage.database,
         "INSERT INTO templates VALUES (101, 'New', 1, 0)",
     )
@@ -216,7 +216,7 @@ async fn an_entry_whose_ttl_was_taken_away_in_redis_still_expires() {
     let stage = Stage::set(&[("CACHE_TTL", "200ms")]).await;
     stage.service.template(7).await;
     stage.redis(&["PERSIST", "td:v1:7"]).await;
-    postgres::execute(
+    database::execute(
         &stage.database,
         "UPDATE templates SET name = 'Changed' WHERE id = 7",
     )

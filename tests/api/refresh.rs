@@ -1,11 +1,11 @@
 //! Loading anew before anybody has to wait: shortly before the TTL ends, or shortly after.
 
 use crate::support::http::{Answer, Client};
-use crate::support::{Scrape, Service, postgres, redis};
+use crate::support::{Scrape, Service, database, redis};
 
 /// A service whose loads take 50 ms, with a template in its cache that expires every half a second.
 async fn warm(settings: &[(&str, &str)]) -> Service {
-    let database = postgres::shared().await.database().await;
+    let database = database::fresh().await;
     let cache = redis::shared().await.database();
     let mut all = vec![
         ("DATABASE_URL", database.as_str()),

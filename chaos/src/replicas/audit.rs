@@ -55,6 +55,9 @@ const STATES_IN_MYSQL: &str = "SELECT id, version, name, at FROM chaos_states OR
 const STATES: &str = "SELECT DISTINCT ON (id, change) id, version, name, at FROM chaos_states \
                       ORDER BY id, change, version DESC";
 
+/// Template, version, name, and when.
+type Note = (i64, i64, Option<String>, i64);
+
 /// The states of one template by version.
 #[derive(Debug, Default)]
 pub(crate) struct States(BTreeMap<i64, State>);
@@ -78,7 +81,7 @@ pub(crate) async fn take_notes(url: &str) {
 
 /// All that was noted, by template; and what is wrong with it in itself.
 pub(crate) async fn read_notes(url: &str, clock: Clock) -> (HashMap<i64, States>, Vec<String>) {
-    let rows: Result<Vec<(i64, i64, Option<String>, i64)>, sqlx::Error> = match Kind::at(url) {
+    let rows: Result<Vec<Note>, sqlx::Error> = match Kind::at(url) {
         Kind::Postgres => {
             let mut session = postgres::session(url).await;
             sqlx::query_as(STATES).fetch_all(&mut session).await

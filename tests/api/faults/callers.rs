@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Service, eventually, http, postgres, redis};
+use crate::support::{Service, database, eventually, http, redis};
 
 async fn on_real_backends(settings: &[(&str, &str)]) -> (Service, String) {
-    let database = postgres::shared().await.database().await;
+    let database = database::fresh().await;
     let cache = redis::shared().await.database();
     let mut all = vec![
         ("DATABASE_URL", database.as_str()),

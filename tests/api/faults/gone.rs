@@ -2,14 +2,13 @@
 
 use super::load::Load;
 use super::{ALL_WELL, NO_CACHE, NO_DATABASE};
-use crate::support::{Mode, Postgres, Proxy, Redis, Service, eventually, postgres, redis};
+use crate::support::{
+    Mode, Postgres, Proxy, Redis, Service, database, eventually, postgres, redis,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_an_error_when_redis_is_killed_under_load() {
-    let (database, redis) = (
-        postgres::shared().await.database().await,
-        Redis::start().await,
-    );
+    let (database, redis) = (database::fresh().await, Redis::start().await);
     let service = Service::start(&[("DATABASE_URL", &database), ("REDIS_URL", &redis.url())]).await;
     let load = Load::on(&service);
     load.go_on_for(500).await;
@@ -24,10 +23,7 @@ async fn nobody_sees_an_error_when_redis_is_killed_under_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_an_error_when_redis_freezes_under_load() {
-    let (database, redis) = (
-        postgres::shared().await.database().await,
-        Redis::start().await,
-    );
+    let (database, redis) = (database::fresh().await, Redis::start().await);
     let service = Service::start(&[("DATABASE_URL", &database), ("REDIS_URL", &redis.url())]).await;
     let load = Load::on(&service);
     load.go_on_for(500).await;
@@ -49,10 +45,7 @@ async fn nobody_sees_an_error_when_redis_freezes_under_load() {
 
 #[tokio::test]
 async fn without_redis_the_local_copy_answers_and_says_so() {
-    let (database, redis) = (
-        postgres::shared().await.database().await,
-        Redis::start().await,
-    );
+    let (database, redis) = (database::fresh().await, Redis::start().await);
     let service = Service::start(&[("DATABASE_URL", &database), ("REDIS_URL", &redis.url())]).await;
     service.template(1).await;
     redis.kill().await;
@@ -81,7 +74,7 @@ async fn without_redis_the_local_copy_answers_and_says_so() {
 
 #[tokio::test]
 async fn without_redis_and_without_copies_every_request_is_loaded() {
-    let database = postgres::shared().await.database().await;
+    let database = database::fresh().await;
     let redis = Redis::start().await;
     let settings = [
         ("DATABASE_URL", database.as_str()),

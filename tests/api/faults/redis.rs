@@ -7,7 +7,7 @@ use ::redis::Value;
 
 use super::load::{Load, TEMPLATES};
 use super::{ALL_WELL, NO_CACHE};
-use crate::support::{Mode, Proxy, Redis, Scrape, Service, eventually, postgres};
+use crate::support::{Mode, Proxy, Redis, Scrape, Service, database, eventually};
 
 /// A busy machine may keep a healthy Redis from answering within the default.
 const PATIENT: &str = "250ms";
@@ -25,10 +25,7 @@ struct Stage {
 
 impl Stage {
     async fn set(settings: &[(&str, &str)]) -> Self {
-        let (database, redis) = (
-            postgres::shared().await.database().await,
-            Redis::start().await,
-        );
+        let (database, redis) = (database::fresh().await, Redis::start().await);
         let proxy = Proxy::to(redis.port()).await;
         let cache = proxy.url(&redis.url());
         let mut all = vec![

@@ -3,6 +3,7 @@
 //! Nothing here knows the service, and nothing here has to be cleaned up by a test: see [`guarded`].
 
 pub(crate) mod browser;
+pub(crate) mod database;
 pub(crate) mod guarded;
 pub(crate) mod haproxy;
 pub(crate) mod http;
