@@ -42,8 +42,10 @@ fn nothing_given_is_the_embedded_default() {
 
 #[test]
 fn a_real_database_has_no_artificial_delay_and_no_lab() {
-    let config = config(&[("DATABASE_URL", "postgres://localhost/app")]).unwrap();
-    assert_eq!((config.db_delay, config.lab), (Duration::ZERO, false));
+    for url in ["postgres://localhost/app", "mysql://localhost/app"] {
+        let config = config(&[("DATABASE_URL", url)]).unwrap();
+        assert_eq!((config.db_delay, config.lab), (Duration::ZERO, false));
+    }
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn every_problem_is_reported_at_once_with_an_example() {
         ("CACHE_TTL_JITTER", "110%"),
         ("MAX_WAITERS", "-1"),
         ("PROTECTION", "maybe"),
-        ("DATABASE_URL", "mysql://localhost"),
+        ("DATABASE_URL", "oracle://localhost"),
     ];
     let problems = config(&wrong).unwrap_err();
     let text = problems.to_string();
@@ -99,7 +101,11 @@ fn every_problem_is_reported_at_once_with_an_example() {
 #[test]
 fn the_value_of_a_secret_is_never_shown() {
     let secret = "hunter2";
-    for url in ["mysql://u:hunter2@h/d", "postgres://u:hunter2@[", "hunter2"] {
+    for url in [
+        "oracle://u:hunter2@h/d",
+        "postgres://u:hunter2@[",
+        "hunter2",
+    ] {
         assert!(
             !config(&[("DATABASE_URL", url)])
                 .unwrap_err()
