@@ -255,7 +255,7 @@ const MOST: usize = 10_000;
 
 /// A change bears the time at which it was made, and becomes visible when its transaction commits. So each poll reads
 /// what was made in the last minute, and knows from the poll before what is new. A transaction may take as long.
-const POLL: &str = "SELECT id, version FROM template_changes \
+const POLL: &str = "SELECT id, version, TIMESTAMPDIFF(MICROSECOND, changed_at, UTC_TIMESTAMP(6)) FROM template_changes \
      WHERE changed_at > UTC_TIMESTAMP(6) - INTERVAL 60 SECOND ORDER BY changed_at DESC, id LIMIT 10000";
 
 /// Starts to poll for changes, and waits for the first attempt. If that succeeds, nothing was missed: nothing has been
@@ -304,11 +304,21 @@ async fn poll(database: &MySql, notices: &Sender<Notice>) -> Result<(), sqlx::Er
             .iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
             .collect::<Result<_, sqlx::Error>>()?;
+        // By the server's clock alone.
+        let lags = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(2)?)))
+            .collect::<Result<HashMap<i64, i64>, sqlx::Error>>()?;
         let mut news = window.advance(changes, MOST);
         if !std::mem::replace(&mut begun, true) {
             news = vec![Notice::Gap];
         }
-        for notice in news {
+        for mut notice in news {
+            if let Notice::Changed { id, lag, .. } = &mut notice {
+                let micros = lags.get(&id.number()).copied();
+                *lag =
+                    micros.and_then(|micros| Some(Duration::from_micros(micros.try_into().ok()?)));
+            }
             if notices.send(notice).await.is_err() {
                 return Ok(());
             }
@@ -337,7 +347,11 @@ impl Window {
             let news = changes.iter().rev().filter(|change| is_new(change));
             news.filter_map(|&(id, version)| {
                 let id = TemplateId::new(id)?;
-                Some(Notice::Changed { id, version })
+                Some(Notice::Changed {
+                    id,
+                    version,
+                    lag: None,
+                })
             })
             .collect()
         };
@@ -353,7 +367,11 @@ mod tests {
 
     fn changed(id: i64, version: i64) -> Notice {
         let id = TemplateId::new(id).unwrap();
-        Notice::Changed { id, version }
+        Notice::Changed {
+            id,
+            version,
+            lag: None,
+        }
     }
 
     #[test]

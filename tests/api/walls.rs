@@ -91,3 +91,52 @@ fn every_file_says_what_it_owns() {
         assert!(text.starts_with("//!"), "{}", path.display());
     }
 }
+
+/// The modules from the ground up. Each may know those above it in this list, and no other.
+const FLOORS: &[&str] = &[
+    "template",
+    "singleflight",
+    "fault",
+    "signals",
+    "config",
+    "metrics",
+    "telemetry",
+    "healthcheck",
+    "freshness",
+    "store",
+    "cache",
+    "backends",
+    "service",
+    "http",
+    "lab",
+    "app",
+    "main",
+    "lib",
+];
+
+#[test]
+fn every_module_knows_only_those_below_it() {
+    let floor = |module: &str| {
+        let floor = FLOORS.iter().position(|known| *known == module);
+        floor.unwrap_or_else(|| panic!("{module} stands on no floor"))
+    };
+    for path in sources(Path::new("src")) {
+        let (text, module) = (fs::read_to_string(&path).unwrap(), module_of(&path));
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            for (at, _) in line.match_indices("crate::") {
+                let rest = &line[at + "crate::".len()..];
+                let name: String = rest
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                // `use crate::{a, b}` is not in use here.
+                assert!(!name.is_empty(), "{}: {line}", path.display());
+                let is_known = name == module || floor(&name) < floor(&module);
+                assert!(is_known, "{} knows {name}", path.display());
+            }
+        }
+    }
+}
