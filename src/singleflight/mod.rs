@@ -21,7 +21,8 @@
 //!
 //! # What a group promises
 //!
-//! - **One load at a time for each key.** No caller gets the result of a flight that had landed before it asked.
+//! - **One load at a time for each key.** No caller gets the result of a flight that had landed before it asked. A load
+//!   that was cut short (by a deadline, an abort, the end of its runtime) may still be stopping when the next one begins.
 //! - **Callers come and go.** A load goes on when its leader is dropped, or kept and never polled again. With
 //!   [`Builder::abort_when_abandoned`] it is dropped when the last caller has left.
 //! - **A panic is an outcome.** A load that panics (in the loader, in its future, in that future's `Drop`) runs once, and
@@ -47,11 +48,13 @@
 //!
 //! # What is not detected
 //!
-//! - A load that blocks its thread cannot be stopped: its flight goes on until it yields, also past the deadline. A
-//!   follower's own limit still ends that follower's call.
+//! - A load that blocks its thread cannot be stopped: until it yields, its flight goes on past the deadline, unless it is
+//!   aborted or a follower in another runtime keeps the time. A follower's own limit still ends that follower's call.
 //! - A load that asks for its own key from another task, or through another process, is not refused: the deadline ends it.
 //!   And a circle counts even if one of its calls would have given up at its limit.
-//! - A key's `Eq` and `Clone` run under a lock and must not call the group.
+//! - Followers in other runtimes keep the deadline of a load in a `current_thread` runtime, but not of one in a runtime whose
+//!   workers are all blocked.
+//! - A key's `Eq`, `Clone`, `Borrow` and `ToOwned` run under a lock and must not call the group.
 //!
 //! # Four situations
 //!

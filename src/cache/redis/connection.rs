@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::outbox::{Kept, Outbox};
-use super::topology::{Link, LinkState, Server, reason};
+use super::topology::{Link, LinkState, NO_ANSWER, Server, reason};
 use crate::cache::breaker::{Backoff, Breaker, Verdict};
 use crate::fault::Switch;
 use crate::freshness::{Entry, IgnoreBefore, Rank};
@@ -91,9 +91,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Missed heartbeats after which a cluster connection is replaced. The answers of its other nodes say nothing of a silent
 /// one, and a new connection goes around it.
 const MOST_MISSED: u32 = 3;
-
-/// Why a health check failed, or an invalidation could not be sent.
-pub(super) const NO_ANSWER: &str = "no answer in time";
 
 impl RedisConnection {
     /// Begins to connect, and waits for the first attempt to end, well or not. `timeout` bounds one call.

@@ -12,8 +12,7 @@ use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use tokio::time::timeout;
 
-use super::connection::NO_ANSWER;
-use super::topology::{Link, LinkState, reason};
+use super::topology::{Link, LinkState, NO_ANSWER, reason};
 use crate::freshness::{IgnoreBefore, Moment, Rank};
 use crate::metrics::Metrics;
 use crate::metrics::labels::Origin;

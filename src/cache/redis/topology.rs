@@ -219,6 +219,9 @@ impl ConnectionLike for Link {
     }
 }
 
+/// A time-out in words for the log.
+pub(super) const NO_ANSWER: &str = "no answer in time";
+
 /// An error in words for the log. They never hold an address.
 pub(super) fn reason(error: &RedisError) -> &'static str {
     match error.kind() {
