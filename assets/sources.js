@@ -5,6 +5,7 @@ import { count } from "./format.js";
 
 export const SOURCES = {
   hit: "from the cache",
+  near: "from a copy that was just confirmed",
   local: "from this process' copy",
   loaded: "own load",
   shared: "another caller's load",
