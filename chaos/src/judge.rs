@@ -145,6 +145,7 @@ pub(crate) fn source(outcome: &Result<Answer, String>) -> &'static str {
     match answer.status {
         200 if says("detail=stale") => "stale",
         200 if says("detail=local") => "local",
+        200 if says("detail=near") => "near",
         200 if says("; hit;") => "hit",
         200 if says("; collapsed") => "shared",
         200 => "loaded",

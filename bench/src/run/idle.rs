@@ -14,7 +14,7 @@ const COPIES: u32 = 10_001;
 
 pub(crate) async fn measure(stage: &Stage, measures: &mut Measures) -> io::Result<()> {
     eprint!("\ridle connections and local copies");
-    let service = stage::service(&stage.database_url, &stage.redis.database()).await?;
+    let service = stage::service(&stage.database_url, &stage.redis.database(), &[]).await?;
     let mut warm = connect(service.address, TEMPLATE).await?;
     let before = service.resident_kib()?;
     let mut connections = Vec::with_capacity(CONNECTIONS as usize);

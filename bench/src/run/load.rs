@@ -32,6 +32,7 @@ pub(crate) async fn measure(
     for turn in &turns {
         run(turn, Duration::from_millis(300)).await?;
     }
+    let lookups = stage.near.counter("cache_hits_total").await?;
     for round in 1..=options.rounds {
         for turn in &turns {
             eprint!("\rround {round} of {}: {:24}", options.rounds, turn.name);
@@ -44,6 +45,8 @@ pub(crate) async fn measure(
             measures.add(&format!("{} p99", turn.name), answered.p99_micros);
         }
     }
+    let lookups = stage.near.counter("cache_hits_total").await? - lookups;
+    measures.add("near lookups", lookups);
     eprintln!("\r{:40}", "");
     Ok(())
 }
@@ -105,6 +108,7 @@ fn turns<'a>(stage: &'a Stage, options: &Options) -> Vec<Turn<'a>> {
         not_modified.load.header = Some("If-None-Match: \"1-1\"");
         turns.push(not_modified);
         turns.push(turn("local", &stage.away, TEMPLATE));
+        turns.push(turn("near", &stage.near, TEMPLATE));
     }
     if let Some(many) = stage
         .many

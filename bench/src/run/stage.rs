@@ -27,6 +27,8 @@ pub(crate) struct Stage {
     pub(crate) many: Option<Process>,
     /// On no Redis: nothing listens where it should be.
     pub(crate) away: Process,
+    /// Answers from near copies, on the same Redis as `few`.
+    pub(crate) near: Process,
     pub(crate) redis: Redis,
     pub(crate) database_url: String,
     _postgres: Postgres,
@@ -40,7 +42,8 @@ impl Stage {
         let database_url = postgres.database().await;
         let nobody = ReservedPort::new();
         let closed = format!("redis://127.0.0.1:{}", nobody.number());
-        let few = on_a_full_redis(&database_url, &redis.database(), FEW).await?;
+        let few_url = redis.database();
+        let few = on_a_full_redis(&database_url, &few_url, FEW).await?;
         let many = if options.includes(Case::Growth) || options.includes(Case::Idle) {
             eprintln!("filling a Redis with {MANY} templates");
             Some(on_a_full_redis(&database_url, &redis.database(), MANY).await?)
@@ -51,7 +54,8 @@ impl Stage {
             hello: Process::hello().await?,
             few,
             many,
-            away: service(&database_url, &closed).await?,
+            away: service(&database_url, &closed, &[]).await?,
+            near: service(&database_url, &few_url, &[("NEAR_FOR", TTL)]).await?,
             redis,
             database_url,
             _postgres: postgres,
@@ -64,11 +68,14 @@ impl Stage {
     /// Each service answers from where it should.
     async fn rehearse(&self) -> io::Result<()> {
         let known = "if-none-match: \"1-1\"\r\n";
-        let _loaded = ask(self.away.address, TEMPLATE, "").await?;
+        for service in [&self.away, &self.near] {
+            let _filled = ask(service.address, TEMPLATE, "").await?;
+        }
         for (service, headers, expected) in [
             (&self.few, "", "stampede; hit; ttl="),
             (&self.few, known, "HTTP/1.1 304"),
             (&self.away, "", "detail=local"),
+            (&self.near, "", "detail=near"),
         ] {
             let answer = ask(service.address, TEMPLATE, headers).await?;
             if !answer.contains(expected) {
@@ -86,15 +93,20 @@ pub(crate) const TEMPLATE: &str = "/template-details?id=1";
 
 /// The service with the defaults, but for the time that templates are kept, and for 4,000 callers at once: they are
 /// admitted, and wait for each other longer than `REDIS_TIMEOUT` is by default.
-pub(crate) async fn service(database_url: &str, redis_url: &str) -> io::Result<Process> {
-    Process::service(&[
+pub(crate) async fn service(
+    database_url: &str,
+    redis_url: &str,
+    more: &[(&str, &str)],
+) -> io::Result<Process> {
+    let mut settings = vec![
         ("DATABASE_URL", database_url),
         ("REDIS_URL", redis_url),
         ("CACHE_TTL", TTL),
         ("MAX_IN_FLIGHT", "8000"),
         ("REDIS_TIMEOUT", "1s"),
-    ])
-    .await
+    ];
+    settings.extend(more);
+    Process::service(&settings).await
 }
 
 /// A service whose Redis has these templates. They come after its start: what is older than that is not trusted to have
@@ -104,7 +116,7 @@ async fn on_a_full_redis(
     redis_url: &str,
     templates: u32,
 ) -> io::Result<Process> {
-    let service = service(database_url, redis_url).await?;
+    let service = service(database_url, redis_url, &[]).await?;
     ask(service.address, TEMPLATE, "").await?;
     fill(redis_url, templates).await?;
     Ok(service)

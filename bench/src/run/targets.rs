@@ -63,6 +63,24 @@ const TARGETS: &[(&str, &str, Limit, Figures)] = &[
         |all| all.ratio("local rate", "hello rate"),
     ),
     (
+        "CPU of a near hit / hello",
+        "x",
+        Limit::AtMost(1.1),
+        |all| all.ratio("near cpu", "hello cpu"),
+    ),
+    (
+        "throughput of near hits / hello",
+        "x",
+        Limit::AtLeast(0.9),
+        |all| all.ratio("near rate", "hello rate"),
+    ),
+    (
+        "near hits: lookups in Redis",
+        "",
+        Limit::AtMost(0.0),
+        |all| all.of("near lookups").to_vec(),
+    ),
+    (
         "p99 of Redis hits / hello",
         "x",
         Limit::AtMost(2.0),

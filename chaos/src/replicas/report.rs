@@ -7,8 +7,9 @@ use crate::history::History;
 use crate::report::{WIDTH, latency, row, tallied};
 use crate::support::Scrape;
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "hit",
+    "near",
     "local",
     "loaded",
     "shared",

@@ -50,6 +50,15 @@ async fn the_same_holds_for_replicas_that_take_turns_and_refresh_early() {
     go_through_every_pairing(database, 2, &settings, BUDGET + TURN).await;
 }
 
+/// With near copies, and with callers who wait for a load for less than it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_with_near_copies_and_a_short_soft_time_out() {
+    let settings = [("NEAR_FOR", "100ms"), ("SOFT_TIMEOUT", "50ms")];
+    let server = postgres::shared().await;
+    let database = (server.port(), server.database().await);
+    go_through_every_pairing(database, 1, &settings, BUDGET).await;
+}
+
 async fn go_through_every_pairing(
     (port, database): (u16, String),
     replicas: usize,
