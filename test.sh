@@ -84,9 +84,9 @@ if [[ $all ]]; then
     TEST_DATABASE=$database cargo test --locked --quiet --test api -- read_path:: refresh:: faults::callers:: faults::redis:: faults::gone::
   done
   say "model checkers"
-  verify/run
+  tools/verify/run
   say "what a request takes"
-  bench/gate
+  tools/bench/gate
   say "containers, rules and scripts"
   .ci/containers
   # With the tests' features, so that nothing is built twice.

@@ -143,7 +143,7 @@ struct Connection {
     /// Whether hyper has not waited for a head yet.
     is_new: AtomicBool,
     /// The one sleep of this connection, moved from wait to wait. A new one for each request would cost a Redis hit 3 % of
-    /// its instructions and an allocation (`redis-hit` of `bench/gate`).
+    /// its instructions and an allocation (`redis-hit` of `tools/bench/gate`).
     sleep: Mutex<Option<Pin<Box<tokio::time::Sleep>>>>,
     close: Notify,
 }

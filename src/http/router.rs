@@ -80,7 +80,7 @@ impl Dispatcher {
     }
 
     /// Answers one request. A read of a template goes around the router's boxed futures and services, which saves 29 % of
-    /// the instructions of a Redis hit and 27 of its 38 allocations (`redis-hit` of `bench/gate`).
+    /// the instructions of a Redis hit and 27 of its 38 allocations (`redis-hit` of `tools/bench/gate`).
     pub fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,

@@ -192,7 +192,7 @@ const KERNEL: [&str; 4] = ["flight.rs", "runtime.rs", "table.rs", "wakers.rs"];
 /// Writes `planted.rs` and what it names to the build's output folder: the module `faithful`, and one for each of the
 /// mutants named.
 pub fn plant(part: &Part<'_>, mutants: &[&str]) {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/singleflight");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../src/singleflight");
     println!("cargo::rerun-if-changed={}", sources.display());
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
     let mut planted = plant_one(&sources, &out, "faithful", part, None);

@@ -38,12 +38,12 @@ const CASES: [(Case, &str, &str); 5] = [
 ];
 
 const HELP: &str = "\
-usage: bench/run [OPTIONS] [CASE...]
+usage: tools/bench/run [OPTIONS] [CASE...]
 
 Measures what requests cost, beside a server of the same axum that only says
 hello, and compares that with the targets. Starts its own PostgreSQL and Redis
 from installed binaries; needs wrk. All cases if none is named; then the
-results are also written to bench/results.json and bench/results.svg.
+results are also written to tools/bench/results.json and tools/bench/results.svg.
 
   --rounds N      how often the cases of load and growth take turns   [9]
   --seconds S     how long each is put under load in a round        [2.5]
@@ -114,6 +114,6 @@ impl Options {
 }
 
 fn misused(why: &str) -> ExitCode {
-    eprintln!("bench/run: {why}");
+    eprintln!("tools/bench/run: {why}");
     ExitCode::FAILURE
 }

@@ -12,7 +12,7 @@ use mutants::{MUTANTS, Mutant};
 
 fn main() {
     let here = PathBuf::from(env("CARGO_MANIFEST_DIR"));
-    let sources = here.join("../../src/freshness");
+    let sources = here.join("../../../src/freshness");
     println!("cargo::rerun-if-changed={}", sources.display());
     println!("cargo::rerun-if-changed=src/mutants.rs");
     println!("cargo::rerun-if-changed=build.rs");

@@ -20,7 +20,7 @@ mod wrk;
     unused_imports,
     reason = "shared with the integration tests, which use the rest"
 )]
-#[path = "../../../tests/api/support/mod.rs"]
+#[path = "../../../../tests/api/support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("bench/run: {error}");
+            eprintln!("tools/bench/run: {error}");
             ExitCode::FAILURE
         }
     }

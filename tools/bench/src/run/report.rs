@@ -66,7 +66,7 @@ fn limit(result: &Result) -> String {
     }
 }
 
-/// Writes `bench/results.json` and `bench/results.svg`.
+/// Writes `tools/bench/results.json` and `tools/bench/results.svg`.
 pub(crate) fn save(measures: &Measures, results: &[Result]) -> io::Result<()> {
     let figures: serde_json::Map<String, Value> = measures
         .all()
@@ -93,7 +93,7 @@ pub(crate) fn save(measures: &Measures, results: &[Result]) -> io::Result<()> {
     let text = serde_json::to_string_pretty(&all).map_err(io::Error::other)?;
     fs::write(path("results.json"), text + "\n")?;
     fs::write(path("results.svg"), picture::draw(results))?;
-    println!("\nwritten: bench/results.json, bench/results.svg");
+    println!("\nwritten: tools/bench/results.json, tools/bench/results.svg");
     Ok(())
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn draw(results: &[Result]) -> String {
 text {{ fill: #24292f }} .met {{ fill: #2da44e }} .missed {{ fill: #cf222e }} .line {{ stroke: #57606a }}
 @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3 }} .line {{ stroke: #9198a1 }} }}
 </style>
-<text x="12" y="20" font-weight="600">Measured by bench/run</text>
+<text x="12" y="20" font-weight="600">Measured by tools/bench/run</text>
 <text x="{end}" y="20" text-anchor="middle">target</text>
 {rows}<line class="line" x1="{end}" y1="28" x2="{end}" y2="{height}" stroke-dasharray="3 3"/>
 </svg>

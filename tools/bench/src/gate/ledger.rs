@@ -1,4 +1,4 @@
-//! What holds: `bench/counts.txt`, one line for each case.
+//! What holds: `tools/bench/counts.txt`, one line for each case.
 //!
 //! Instructions depend on libc, processor and compiler, so they are judged as a ratio to those of a reference that is
 //! counted in the same run. Allocations depend on none of them, and are judged exactly.
@@ -52,9 +52,9 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (allowed, word) = match self {
             Self::Holds(allowed) => (allowed, ""),
-            Self::Lower(allowed) => (allowed, "less: bench/gate --write"),
+            Self::Lower(allowed) => (allowed, "less: tools/bench/gate --write"),
             Self::Grown(allowed) => (allowed, "GROWN"),
-            Self::Unknown => return f.write_str("UNKNOWN: bench/gate --write"),
+            Self::Unknown => return f.write_str("UNKNOWN: tools/bench/gate --write"),
         };
         let Count { allocations, ratio } = allowed;
         write!(f, "{allocations:11.2} {ratio:7.3}  {word}")

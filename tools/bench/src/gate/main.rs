@@ -1,7 +1,7 @@
 //! What a request and a call take, counted instead of timed: instructions under valgrind, and allocations. Growth is an
 //! error: see [`ledger`].
 //!
-//! `bench/gate` checks all cases, `bench/gate CASE...` some, and `--write` puts what was counted into the ledger.
+//! `tools/bench/gate` checks all cases, `tools/bench/gate CASE...` some, and `--write` puts what was counted into the ledger.
 
 mod allocations;
 mod calls;

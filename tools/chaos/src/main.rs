@@ -35,7 +35,7 @@ mod writer;
     unused_imports,
     reason = "shared with the integration tests, which use the rest"
 )]
-#[path = "../../tests/api/support/mod.rs"]
+#[path = "../../../tests/api/support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;

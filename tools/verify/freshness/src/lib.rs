@@ -6,7 +6,7 @@
 pub mod history;
 #[path = "mutants.rs"]
 pub mod mutants;
-#[path = "../../../src/template.rs"]
+#[path = "../../../../src/template.rs"]
 pub mod template;
 pub mod watch;
 

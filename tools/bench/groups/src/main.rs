@@ -3,7 +3,7 @@
 //! `cargo run --release -- [case..] [rounds=N] [only=NAME]`, with the cases of `CASES`; all of them if none is named.
 //! Only figures of one run compare with each other, and differences below some 10 % are noise.
 
-#[path = "../../src/singleflight/mod.rs"]
+#[path = "../../../../src/singleflight/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod singleflight;
 
