@@ -107,5 +107,5 @@ passed() {
 say "all is well in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 printf '%5s tests of the whole service, on real servers\n' "$(passed tests/api)"
 printf '%5s tests of its parts\n' "$(passed 'src/(lib|main).rs.*deps/stampede')"
-printf '%5s tests of the tools\n' "$(passed '(bench|gate|chaos|hello)-')"
+printf '%5s tests of the tools\n' "$(passed '(bench|gate|chaos|hello|works)-')"
 printf '%5s examples in the docs\n' "$(passed Doc-tests)"

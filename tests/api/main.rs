@@ -17,9 +17,9 @@ mod process;
 mod read_path;
 mod refresh;
 mod stampede;
-mod support;
-mod support_works;
 mod together;
 mod topologies;
 mod walls;
 mod writing;
+
+use testkit as support;

@@ -30,13 +30,7 @@ mod traffic;
 mod watch;
 mod writer;
 
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "shared with the integration tests, which use the rest"
-)]
-#[path = "../../../tests/api/support/mod.rs"]
-mod support;
+use testkit as support;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};

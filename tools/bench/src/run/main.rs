@@ -15,13 +15,7 @@ mod start;
 mod targets;
 mod wrk;
 
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "shared with the integration tests, which use the rest"
-)]
-#[path = "../../../../tests/api/support/mod.rs"]
-mod support;
+use testkit as support;
 
 use std::process::ExitCode;
 

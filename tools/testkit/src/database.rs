@@ -21,7 +21,7 @@ static FOLDER: LazyLock<Arc<Guarded>> = LazyLock::new(|| {
 });
 
 /// Creates an empty database and returns its URL.
-pub(crate) async fn fresh() -> String {
+pub async fn fresh() -> String {
     match std::env::var("TEST_DATABASE").as_deref() {
         Ok("mysql") => mysql::shared().await.database().await,
         Ok("sqlite") => {
@@ -35,7 +35,7 @@ pub(crate) async fn fresh() -> String {
 }
 
 /// Runs one or several statements in the database at `url`.
-pub(crate) async fn execute(url: &str, sql: &str) {
+pub async fn execute(url: &str, sql: &str) {
     if url.starts_with("mysql:") {
         mysql::execute(url, sql).await;
     } else if url.starts_with("sqlite:") {

@@ -14,7 +14,7 @@ use super::port::ReservedPort;
 
 /// How the network behaves, towards the flows already open as towards new ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// Everything passes.
     Pass,
     /// Nobody listens: connections are refused, and those that were open are closed.
@@ -31,7 +31,7 @@ pub(crate) enum Mode {
 }
 
 /// A proxy on a port of its own in front of another port of this machine; lives as long as the test that made it.
-pub(crate) struct Proxy {
+pub struct Proxy {
     network: Arc<Network>,
     port: ReservedPort,
     upstream: u16,
@@ -40,7 +40,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Starts a proxy to `upstream`, which passes everything.
-    pub(crate) async fn to(upstream: u16) -> Self {
+    pub async fn to(upstream: u16) -> Self {
         let port = ReservedPort::new();
         let network = Arc::new(Network::new());
         let listening = tokio::spawn(listen(Arc::clone(&network), port.number(), upstream));
@@ -55,17 +55,17 @@ impl Proxy {
     }
 
     /// Where the proxy listens.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port.number()
     }
 
     /// The port behind.
-    pub(crate) fn upstream(&self) -> u16 {
+    pub fn upstream(&self) -> u16 {
         self.upstream
     }
 
     /// A URL of the server behind, led through this proxy.
-    pub(crate) fn url(&self, direct: &str) -> String {
+    pub fn url(&self, direct: &str) -> String {
         let (theirs, ours) = (format!(":{}", self.upstream), format!(":{}", self.port()));
         assert!(
             direct.contains(&theirs),
@@ -75,38 +75,38 @@ impl Proxy {
     }
 
     /// Changes the network, for open flows and new ones; on return it has changed.
-    pub(crate) async fn set(&self, mode: Mode) {
+    pub async fn set(&self, mode: Mode) {
         self.change(|weather| weather.mode = mode).await;
     }
 
     /// Mutes the flows open now until they close, whatever becomes of the network; new ones pass.
-    pub(crate) async fn mute_current(&self) {
+    pub async fn mute_current(&self) {
         let all = self.accepted();
         self.change(|weather| weather.muted_below = all).await;
     }
 
     /// Closes the flow of the next reply after at most `bytes` of it.
-    pub(crate) fn hang_up_mid_reply(&self, bytes: usize) {
+    pub fn hang_up_mid_reply(&self, bytes: usize) {
         *self.network.cut.lock().expect("a cut") = Some(bytes);
     }
 
     /// Connections accepted since the start, those reset at once included.
-    pub(crate) fn accepted(&self) -> u64 {
+    pub fn accepted(&self) -> u64 {
         self.network.accepted.load(Ordering::SeqCst)
     }
 
     /// Connections open now.
-    pub(crate) fn open(&self) -> u64 {
+    pub fn open(&self) -> u64 {
         self.network.open.load(Ordering::SeqCst)
     }
 
     /// Bytes handed to the server.
-    pub(crate) fn request_bytes(&self) -> u64 {
+    pub fn request_bytes(&self) -> u64 {
         self.network.request_bytes.load(Ordering::SeqCst)
     }
 
     /// Bytes handed to the clients.
-    pub(crate) fn reply_bytes(&self) -> u64 {
+    pub fn reply_bytes(&self) -> u64 {
         self.network.reply_bytes.load(Ordering::SeqCst)
     }
 

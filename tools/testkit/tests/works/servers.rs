@@ -9,7 +9,7 @@ use redis::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{
+use testkit::{
     Browser, Postgres, Prometheus, Redis, eventually, http, postgres, redis as support_redis,
 };
 
@@ -192,7 +192,7 @@ async fn servers_end_with_a_killed_owner() {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "support_works::servers::private_servers_and_the_shared_one_run_side_by_side",
+            "servers::private_servers_and_the_shared_one_run_side_by_side",
             "--nocapture",
         ])
         .env(VICTIM, "1")

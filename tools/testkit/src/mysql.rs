@@ -23,26 +23,26 @@ const SETTINGS: [&str; 9] = [
 ];
 
 /// One MariaDB server on a port of its own.
-pub(crate) struct MySql {
+pub struct MySql {
     server: Arc<Guarded>,
     port: ReservedPort,
     databases: AtomicU32,
 }
 
 /// The server of all tests that harm none; each asks it for a [`MySql::database`].
-pub(crate) async fn shared() -> &'static MySql {
+pub async fn shared() -> &'static MySql {
     static SHARED: OnceLock<MySql> = OnceLock::new();
     off_runtime(|| SHARED.get_or_init(|| MySql::launch(&["--max-connections=1000"]))).await
 }
 
 impl MySql {
     /// Starts a server that this test may harm.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
     /// Starts one with further settings, such as `--max-connections=10`.
-    pub(crate) async fn start_with(settings: &'static [&'static str]) -> Self {
+    pub async fn start_with(settings: &'static [&'static str]) -> Self {
         off_runtime(|| Self::launch(settings)).await
     }
 
@@ -72,12 +72,12 @@ impl MySql {
     }
 
     /// Where the server listens.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port.number()
     }
 
     /// The server's own database, from which the others can be seen.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.url_of("mysql")
     }
 
@@ -86,50 +86,50 @@ impl MySql {
     }
 
     /// Creates an empty database and returns its URL.
-    pub(crate) async fn database(&self) -> String {
+    pub async fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.execute(&format!("CREATE DATABASE {name}")).await;
         self.url_of(&name)
     }
 
     /// Runs statements in the server's own database.
-    pub(crate) async fn execute(&self, sql: &str) {
+    pub async fn execute(&self, sql: &str) {
         execute(&self.url(), sql).await;
     }
 
     /// Asks the server's own database for one number.
-    pub(crate) async fn fetch_i64(&self, sql: &str) -> i64 {
+    pub async fn fetch_i64(&self, sql: &str) -> i64 {
         fetch_i64(&self.url(), sql).await
     }
 
     /// Ends the server, which tells its sessions nothing.
-    pub(crate) async fn kill(&self) {
+    pub async fn kill(&self) {
         self.server.order("kill").await;
     }
 
     /// Starts the ended server again, with its port and data.
-    pub(crate) async fn start_again(&self) {
+    pub async fn start_again(&self) {
         self.server.start_again().await;
     }
 
     /// Stops the clock of the server and all its sessions: connections open, nothing answers.
-    pub(crate) async fn freeze(&self) {
+    pub async fn freeze(&self) {
         self.server.order("freeze").await;
     }
 
     /// Undoes [`MySql::freeze`].
-    pub(crate) async fn thaw(&self) {
+    pub async fn thaw(&self) {
         self.server.order("thaw").await;
     }
 }
 
 /// Opens a session, for a test that holds a lock or a transaction.
-pub(crate) async fn session(url: &str) -> MySqlConnection {
+pub async fn session(url: &str) -> MySqlConnection {
     MySqlConnection::connect(url).await.expect("a session")
 }
 
 /// Runs one or several statements in a session.
-pub(crate) async fn run(session: &mut MySqlConnection, sql: &str) {
+pub async fn run(session: &mut MySqlConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(session)
         .await
@@ -137,14 +137,14 @@ pub(crate) async fn run(session: &mut MySqlConnection, sql: &str) {
 }
 
 /// Runs one or several statements in the database at `url`.
-pub(crate) async fn execute(url: &str, sql: &str) {
+pub async fn execute(url: &str, sql: &str) {
     let mut session = session(url).await;
     run(&mut session, sql).await;
     session.close().await.expect("a goodbye");
 }
 
 /// Asks the database at `url` for one number.
-pub(crate) async fn fetch_i64(url: &str, sql: &str) -> i64 {
+pub async fn fetch_i64(url: &str, sql: &str) -> i64 {
     let mut session = session(url).await;
     let number = sqlx::query_scalar(AssertSqlSafe(sql))
         .fetch_one(&mut session)

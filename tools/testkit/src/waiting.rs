@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything; reached only by a failing test.
-pub(crate) const BACKSTOP: Duration = Duration::from_secs(30);
+pub const BACKSTOP: Duration = Duration::from_secs(30);
 
 /// Asks `condition` until it holds; `what` completes the sentence "waited in vain until ...".
-pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     // The system's clock, so that a test with a paused one waits for the world just as long.
     let start = Instant::now();
     while !condition().await {

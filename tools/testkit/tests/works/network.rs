@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::http::local;
-use crate::support::{Mode, Proxy, eventually};
+use testkit::http::local;
+use testkit::{Mode, Proxy, eventually};
 
 const SILENCE: Duration = Duration::from_millis(100);
 

@@ -17,16 +17,17 @@ use super::waiting::BACKSTOP;
 const GUARDIAN: &str = include_str!("guardian.sh");
 
 /// How to run a server.
-pub(crate) struct Program {
-    pub(crate) command: Vec<String>,
+pub struct Program {
+    /// The program and its arguments.
+    pub command: Vec<String>,
     /// What the server logs (in English) once it answers.
-    pub(crate) ready: &'static str,
+    pub ready: &'static str,
     /// The signal that ends it at once.
-    pub(crate) last_signal: &'static str,
+    pub last_signal: &'static str,
 }
 
 /// A running (or stopped) server in a folder of its own.
-pub(crate) struct Guarded {
+pub struct Guarded {
     folder: PathBuf,
     program: Program,
     guardian: Mutex<Guardian>,
@@ -34,7 +35,7 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     /// Runs `program` in `folder` (from [`create_folder`]) and returns once it is ready. Blocks.
-    pub(crate) fn launch(folder: PathBuf, program: Program) -> Arc<Self> {
+    pub fn launch(folder: PathBuf, program: Program) -> Arc<Self> {
         let guardian = Mutex::new(Guardian::launch(&folder, &program));
         Arc::new(Self {
             folder,
@@ -44,28 +45,28 @@ impl Guarded {
     }
 
     /// The folder, which goes away with this value.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Waits until the program has ended by itself. Blocks.
-    pub(crate) fn wait_for_end(&self) {
+    pub fn wait_for_end(&self) {
         self.guardian.lock().expect("a guardian").log.wait_for_end();
     }
 
     /// What the present run of the server has logged so far.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.guardian.lock().expect("a guardian").log.text()
     }
 
     /// Has the guardian carry out one order of its script.
-    pub(crate) async fn order(self: &Arc<Self>, order: &'static str) {
+    pub async fn order(self: &Arc<Self>, order: &'static str) {
         let guarded = Arc::clone(self);
         off_runtime(move || guarded.guardian.lock().expect("a guardian").order(order)).await;
     }
 
     /// Runs the stopped or killed server again, on what its folder holds.
-    pub(crate) async fn start_again(self: &Arc<Self>) {
+    pub async fn start_again(self: &Arc<Self>) {
         let guarded = Arc::clone(self);
         off_runtime(move || {
             let mut guardian = guarded.guardian.lock().expect("a guardian");
@@ -79,7 +80,7 @@ impl Guarded {
 }
 
 /// Runs something that blocks without holding up the tasks of the caller's runtime.
-pub(crate) async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work)
         .await
         .expect("a server's start or end")
@@ -202,7 +203,7 @@ impl Log {
 
 /// Creates a temporary folder for [`Guarded`], owned by an unprivileged user where root runs the tests: PostgreSQL
 /// refuses to be root, and nothing else needs to be.
-pub(crate) fn create_folder() -> PathBuf {
+pub fn create_folder() -> PathBuf {
     let name = format!(
         "stampede-test-{}-{:08x}",
         std::process::id(),
@@ -234,7 +235,7 @@ fn unprivileged() -> (u32, u32) {
 }
 
 /// Finds `name` in PATH or in `folders`, the last of which wins; or says which `package` to install.
-pub(crate) fn find_binary(name: &str, folders: &[PathBuf], package: &str) -> PathBuf {
+pub fn find_binary(name: &str, folders: &[PathBuf], package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let everywhere = folders
         .iter()

@@ -22,26 +22,26 @@ const SETTINGS: [&str; 8] = [
 ];
 
 /// One PostgreSQL server on a port of its own.
-pub(crate) struct Postgres {
+pub struct Postgres {
     server: Arc<Guarded>,
     port: ReservedPort,
     databases: AtomicU32,
 }
 
 /// The server of all tests that harm none; each asks it for a [`Postgres::database`].
-pub(crate) async fn shared() -> &'static Postgres {
+pub async fn shared() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     off_runtime(|| SHARED.get_or_init(|| Postgres::launch(&[]))).await
 }
 
 impl Postgres {
     /// Starts a server that this test may harm.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
     /// Starts one with further settings, such as `max_connections=8`.
-    pub(crate) async fn start_with(settings: &'static [&'static str]) -> Self {
+    pub async fn start_with(settings: &'static [&'static str]) -> Self {
         off_runtime(|| Self::launch(settings)).await
     }
 
@@ -74,12 +74,12 @@ impl Postgres {
     }
 
     /// Where the server listens.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port.number()
     }
 
     /// The server's own database, from which the others can be seen and shut out.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.url_of("postgres")
     }
 
@@ -88,65 +88,65 @@ impl Postgres {
     }
 
     /// Creates an empty database and returns its URL.
-    pub(crate) async fn database(&self) -> String {
+    pub async fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.execute(&format!("CREATE DATABASE {name}")).await;
         self.url_of(&name)
     }
 
     /// Runs statements in the server's own database.
-    pub(crate) async fn execute(&self, sql: &str) {
+    pub async fn execute(&self, sql: &str) {
         execute(&self.url(), sql).await;
     }
 
     /// Asks the server's own database for one number.
-    pub(crate) async fn fetch_i64(&self, sql: &str) -> i64 {
+    pub async fn fetch_i64(&self, sql: &str) -> i64 {
         fetch_i64(&self.url(), sql).await
     }
 
     /// What the server has logged since it was last started.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.server.log()
     }
 
     /// The folder of the server and its data.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.server.folder()
     }
 
     /// Shuts down at once; sessions are told so.
-    pub(crate) async fn stop(&self) {
+    pub async fn stop(&self) {
         self.server.order("stop").await;
     }
 
     /// Kills all sessions, which are told nothing, and ends the server.
-    pub(crate) async fn kill(&self) {
+    pub async fn kill(&self) {
         self.server.order("kill").await;
     }
 
     /// Starts the ended server again, with its port and data.
-    pub(crate) async fn start_again(&self) {
+    pub async fn start_again(&self) {
         self.server.start_again().await;
     }
 
     /// Stops the clock of the server and all its sessions: connections open, nothing answers.
-    pub(crate) async fn freeze(&self) {
+    pub async fn freeze(&self) {
         self.server.order("freeze").await;
     }
 
     /// Undoes [`Postgres::freeze`].
-    pub(crate) async fn thaw(&self) {
+    pub async fn thaw(&self) {
         self.server.order("thaw").await;
     }
 }
 
 /// Opens a session, for a test that holds a lock or a transaction.
-pub(crate) async fn session(url: &str) -> PgConnection {
+pub async fn session(url: &str) -> PgConnection {
     PgConnection::connect(url).await.expect("a session")
 }
 
 /// Runs one or several statements in the database at `url`.
-pub(crate) async fn execute(url: &str, sql: &str) {
+pub async fn execute(url: &str, sql: &str) {
     let mut session = session(url).await;
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(&mut session)
@@ -156,7 +156,7 @@ pub(crate) async fn execute(url: &str, sql: &str) {
 }
 
 /// Asks the database at `url` for one number; what is not a `bigint` is made one by the query.
-pub(crate) async fn fetch_i64(url: &str, sql: &str) -> i64 {
+pub async fn fetch_i64(url: &str, sql: &str) -> i64 {
     let mut session = session(url).await;
     let number = sqlx::query_scalar(AssertSqlSafe(sql))
         .fetch_one(&mut session)

@@ -14,7 +14,7 @@ use super::port::ReservedPort;
 use super::waiting::eventually;
 
 /// One browser with one window and a profile of its own.
-pub(crate) struct Browser {
+pub struct Browser {
     // Ends with this value, and the browser with it.
     driver: Arc<Guarded>,
     client: Client,
@@ -40,7 +40,7 @@ const ARGUMENTS: &[&str] = &[
 
 impl Browser {
     /// Starts a browser.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let (driver, port) = off_runtime(launch).await;
         let mut arguments: Vec<_> = ARGUMENTS.iter().map(ToString::to_string).collect();
         arguments.push(format!(
@@ -62,17 +62,17 @@ impl Browser {
     }
 
     /// Where its profile is; the folder goes away with this value.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.driver.folder()
     }
 
     /// Opens a page.
-    pub(crate) async fn open(&self, url: &str) {
+    pub async fn open(&self, url: &str) {
         self.post("/url", json!({"url": url})).await;
     }
 
     /// Gives the window this size, in CSS pixels, and the page its light or its dark colours.
-    pub(crate) async fn look(&self, width: u32, height: u32, colours: &str) {
+    pub async fn look(&self, width: u32, height: u32, colours: &str) {
         let size =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.tell("Emulation.setDeviceMetricsOverride", size).await;
@@ -91,19 +91,19 @@ impl Browser {
     }
 
     /// What this expression of JavaScript is in the page.
-    pub(crate) async fn read(&self, expression: &str) -> Value {
+    pub async fn read(&self, expression: &str) -> Value {
         let script = format!("return {expression}");
         self.post("/execute/sync", json!({"script": script, "args": []}))
             .await
     }
 
     /// Waits until this expression holds in the page; `what` completes "waited in vain until ...".
-    pub(crate) async fn until(&self, what: &str, expression: &str) {
+    pub async fn until(&self, what: &str, expression: &str) {
         eventually(what, async || self.read(expression).await == true).await;
     }
 
     /// The text of the one element that `selector` finds.
-    pub(crate) async fn text(&self, selector: &str) -> String {
+    pub async fn text(&self, selector: &str) -> String {
         let text = self
             .read(&format!("document.querySelector({selector:?}).textContent"))
             .await;
@@ -111,14 +111,14 @@ impl Browser {
     }
 
     /// Clicks the one element that `selector` finds, which must be in view or come into it, and not be covered.
-    pub(crate) async fn click(&self, selector: &str) {
+    pub async fn click(&self, selector: &str) {
         let element = self.find(selector).await;
         self.post(&format!("/element/{element}/click"), json!({}))
             .await;
     }
 
     /// Types into the one element that `selector` finds.
-    pub(crate) async fn keys(&self, selector: &str, keys: &str) {
+    pub async fn keys(&self, selector: &str, keys: &str) {
         let element = self.find(selector).await;
         self.post(&format!("/element/{element}/value"), json!({"text": keys}))
             .await;
@@ -135,7 +135,7 @@ impl Browser {
     }
 
     /// Errors and warnings that the page's console has shown since the last call.
-    pub(crate) async fn complaints(&self) -> Vec<String> {
+    pub async fn complaints(&self) -> Vec<String> {
         let entries = self.post("/se/log", json!({"type": "browser"})).await;
         let entries = entries.as_array().expect("a log").iter();
         entries

@@ -13,7 +13,7 @@ use super::http::{Answer, Client};
 use super::{Scrape, eventually};
 
 /// A service that serves until it is dropped or [`Service::stop`]ped.
-pub(crate) struct Service {
+pub struct Service {
     address: SocketAddr,
     client: Client,
     shutdown: Option<oneshot::Sender<()>>,
@@ -22,7 +22,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts a service with these settings, defaults for the rest.
-    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
         let settings: HashMap<_, _> = settings.iter().copied().collect();
         let config =
             Config::from_variables(|name| settings.get(name).map(|value| value.to_string()));
@@ -47,37 +47,32 @@ impl Service {
     }
 
     /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// `http://…` of a path.
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Asks for a path.
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         self.client.get(&self.url(path)).await
     }
 
     /// Asks in another way.
-    pub(crate) async fn request(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> Answer {
+    pub async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.client.request(method, &self.url(path), headers).await
     }
 
     /// Asks for a template.
-    pub(crate) async fn template(&self, id: i64) -> Answer {
+    pub async fn template(&self, id: i64) -> Answer {
         self.get(&format!("/template-details?id={id}")).await
     }
 
     /// Has so many callers ask for a template at once, each on a connection of its own, and returns all answers.
-    pub(crate) async fn callers(&self, count: usize, id: i64) -> Vec<Answer> {
+    pub async fn callers(&self, count: usize, id: i64) -> Vec<Answer> {
         let ask = |_| {
             let (client, url) = (
                 self.client.clone(),
@@ -94,23 +89,23 @@ impl Service {
     }
 
     /// Reads `/metrics`.
-    pub(crate) async fn scrape(&self) -> Scrape {
+    pub async fn scrape(&self) -> Scrape {
         Scrape::of(&self.url("")).await
     }
 
     /// Waits until `/readyz` says this of the two backends.
-    pub(crate) async fn until_ready_says(&self, words: &str) {
+    pub async fn until_ready_says(&self, words: &str) {
         let what = format!("/readyz says {words:?}");
         eventually(&what, async || self.get("/readyz").await.text() == words).await;
     }
 
     /// Begins to drain.
-    pub(crate) fn shut_down(&mut self) {
+    pub fn shut_down(&mut self) {
         let _ = self.shutdown.take().map(|shutdown| shutdown.send(()));
     }
 
     /// Drains and waits for the end.
-    pub(crate) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.shut_down();
         self.serving.await.expect("a service that ends in order");
     }

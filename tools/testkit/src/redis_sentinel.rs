@@ -16,7 +16,7 @@ use super::{Redis, eventually};
 const NAME: &str = "templates";
 
 /// Two servers and who watches them.
-pub(crate) struct RedisSentinel {
+pub struct RedisSentinel {
     first: Redis,
     second: Redis,
     port: ReservedPort,
@@ -25,7 +25,7 @@ pub(crate) struct RedisSentinel {
 
 impl RedisSentinel {
     /// Starts a master, its replica and a sentinel that knows both.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let first = Redis::start_with(&["--repl-diskless-sync-delay", "0"]).await;
         let master = format!("127.0.0.1 {}", first.port());
         let second = Redis::start_with(&["--replicaof", &master]).await;
@@ -52,22 +52,22 @@ impl RedisSentinel {
     }
 
     /// The address of the master.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis-sentinel://127.0.0.1:{}/{NAME}", self.port.number())
     }
 
     /// The master to begin with.
-    pub(crate) fn first(&self) -> &Redis {
+    pub fn first(&self) -> &Redis {
         &self.first
     }
 
     /// The replica to begin with.
-    pub(crate) fn second(&self) -> &Redis {
+    pub fn second(&self) -> &Redis {
         &self.second
     }
 
     /// Has it put the replica in the master's place, which it refuses while the replica has not answered it for a moment.
-    pub(crate) async fn fail_over(&self) {
+    pub async fn fail_over(&self) {
         let url = format!("redis://127.0.0.1:{}", self.port.number());
         eventually("the sentinel begins a failover", async || {
             cli(&url, &["SENTINEL", "FAILOVER", NAME]).await.is_ok()
@@ -76,7 +76,7 @@ impl RedisSentinel {
     }
 
     /// Runs one command on the sentinel.
-    pub(crate) async fn ask(&self, command: &[&str]) -> Value {
+    pub async fn ask(&self, command: &[&str]) -> Value {
         let url = format!("redis://127.0.0.1:{}", self.port.number());
         cli(&url, command).await.expect("an answer")
     }

@@ -17,25 +17,28 @@ use super::waiting::BACKSTOP;
 
 /// A whole answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    /// Its status code.
+    pub status: u16,
+    /// Its headers, as they came.
+    pub headers: HeaderMap,
+    /// Its body, complete.
+    pub body: Bytes,
 }
 
 impl Answer {
     /// The body, which must be JSON.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("a body in JSON")
     }
 
     /// The body, which must be UTF-8.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body in UTF-8")
     }
 
     /// The first header of this name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .get(name)
             .map(|value| value.to_str().expect("a header in ASCII"))
@@ -47,16 +50,16 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// A client that keeps its connections. It belongs to one test: connections die with the runtime that opened them.
 #[derive(Clone)]
-pub(crate) struct Client(legacy::Client<HttpConnector, Full<Bytes>>);
+pub struct Client(legacy::Client<HttpConnector, Full<Bytes>>);
 
 impl Client {
     /// A client that keeps any number of idle connections.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_idle_connections(usize::MAX)
     }
 
     /// A client with a connection of its own for each request.
-    pub(crate) fn without_idle_connections() -> Self {
+    pub fn without_idle_connections() -> Self {
         Self::with_idle_connections(0)
     }
 
@@ -72,7 +75,7 @@ impl Client {
     }
 
     /// Sends a request, which may fail.
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, Box<dyn Error + Send + Sync>> {
@@ -91,12 +94,7 @@ impl Client {
     }
 
     /// Sends a request without a body, which must be answered.
-    pub(crate) async fn request(
-        &self,
-        method: &str,
-        url: &str,
-        headers: &[(&str, &str)],
-    ) -> Answer {
+    pub async fn request(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
         let builder = Request::builder().method(method).uri(url);
         let builder = headers.iter().fold(builder, |builder, (name, value)| {
             builder.header(*name, *value)
@@ -108,23 +106,23 @@ impl Client {
     }
 
     /// Gets `url`.
-    pub(crate) async fn get(&self, url: &str) -> Answer {
+    pub async fn get(&self, url: &str) -> Answer {
         self.request("GET", url, &[]).await
     }
 }
 
 /// Gets `url` over a connection of its own.
-pub(crate) async fn get(url: &str) -> Answer {
+pub async fn get(url: &str) -> Answer {
     request("GET", url, &[]).await
 }
 
 /// As [`get`], for a task that outlives its caller's borrows.
-pub(crate) async fn get_owned(url: String) -> Answer {
+pub async fn get_owned(url: String) -> Answer {
     get(&url).await
 }
 
 /// Sends a request without a body over a connection of its own.
-pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+pub async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
     Client::without_idle_connections()
         .request(method, url, headers)
         .await
@@ -132,7 +130,7 @@ pub(crate) async fn request(method: &str, url: &str, headers: &[(&str, &str)]) -
 
 /// Sends `bytes` as they are, and returns what came back until the connection closed or one answer with a
 /// `Content-Length` was whole.
-pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let mut answer = Vec::new();
     let exchange = async {
@@ -152,7 +150,7 @@ pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// The address of `port` on this machine.
-pub(crate) fn local(port: u16) -> SocketAddr {
+pub fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 

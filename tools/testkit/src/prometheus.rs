@@ -11,7 +11,7 @@ use super::http;
 use super::port::ReservedPort;
 
 /// One Prometheus server on a port of its own.
-pub(crate) struct Prometheus {
+pub struct Prometheus {
     // Ends with this value.
     _server: Arc<Guarded>,
     port: ReservedPort,
@@ -19,7 +19,7 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     /// Starts a server with this configuration (the text of a `prometheus.yml`, whose paths must be absolute).
-    pub(crate) async fn start(configuration: &str) -> Self {
+    pub async fn start(configuration: &str) -> Self {
         let configuration = configuration.to_owned();
         off_runtime(move || Self::launch(&configuration)).await
     }
@@ -45,12 +45,12 @@ impl Prometheus {
     }
 
     /// Where its pages and its API are.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port.number())
     }
 
     /// Evaluates `expression` now: one element per series, by its labels.
-    pub(crate) async fn query(&self, expression: &str) -> Vec<(BTreeMap<String, String>, f64)> {
+    pub async fn query(&self, expression: &str) -> Vec<(BTreeMap<String, String>, f64)> {
         let expression: String = byte_serialize(expression.as_bytes()).collect();
         let answer = http::get(&format!("{}/api/v1/query?query={expression}", self.url())).await;
         assert_eq!(answer.status, 200, "{}", answer.text());

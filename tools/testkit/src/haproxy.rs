@@ -8,7 +8,7 @@ use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
 use super::port::ReservedPort;
 
 /// One load balancer on a port of its own.
-pub(crate) struct Haproxy {
+pub struct Haproxy {
     // Ends with this value.
     _server: Arc<Guarded>,
     port: ReservedPort,
@@ -16,7 +16,7 @@ pub(crate) struct Haproxy {
 
 impl Haproxy {
     /// Starts one in front of these replicas. Requests that fail are not tried again, so that each failure is seen.
-    pub(crate) async fn start(replicas: &[SocketAddr]) -> Self {
+    pub async fn start(replicas: &[SocketAddr]) -> Self {
         let port = ReservedPort::new();
         let configuration = configuration(&port, replicas);
         off_runtime(move || Self::launch(port, &configuration)).await
@@ -42,7 +42,7 @@ impl Haproxy {
     }
 
     /// `http://…` of a path.
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port.number())
     }
 }

@@ -6,14 +6,14 @@ use tokio::net::TcpSocket;
 ///
 /// The held socket is bound but never listens: a server that sets `SO_REUSEADDR` can still take the port, and while
 /// none does, connections are refused.
-pub(crate) struct ReservedPort {
+pub struct ReservedPort {
     _hold: TcpSocket,
     number: u16,
 }
 
 impl ReservedPort {
     /// Reserves a free port.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let hold = TcpSocket::new_v4().expect("a socket");
         hold.set_reuseaddr(true).expect("SO_REUSEADDR");
         hold.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
@@ -25,7 +25,7 @@ impl ReservedPort {
     }
 
     /// The port's number.
-    pub(crate) fn number(&self) -> u16 {
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

@@ -6,8 +6,8 @@ use axum::routing::get;
 use hyper::Request;
 use tokio::net::TcpListener;
 
-use crate::support::http::{self, Client, local};
-use crate::support::{Redis, Scrape};
+use testkit::http::{self, Client, local};
+use testkit::{Redis, Scrape};
 
 const METRICS: &str = r#"# HELP requests_total Requests.
 # TYPE requests_total counter

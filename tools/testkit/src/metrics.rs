@@ -10,16 +10,16 @@ type Series = (String, BTreeMap<String, String>);
 
 /// All series at one moment, or what they grew by between two.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Scrape(BTreeMap<Series, f64>);
+pub struct Scrape(BTreeMap<Series, f64>);
 
 impl Scrape {
     /// Scrapes the service at `base`, such as `http://127.0.0.1:8080`.
-    pub(crate) async fn of(base: &str) -> Self {
+    pub async fn of(base: &str) -> Self {
         Self::parse(http::get(&format!("{base}/metrics")).await.text())
     }
 
     /// Reads a text; panics at a line that is none of the format's, or at a series that is there twice.
-    pub(crate) fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut all = BTreeMap::new();
         for line in text
             .lines()
@@ -38,18 +38,18 @@ impl Scrape {
 
     /// The value of one series, such as `http_request_total{method="GET",status="200"}`, all of whose labels are given
     /// in any order; panics if there is none.
-    pub(crate) fn value(&self, wanted: &str) -> f64 {
+    pub fn value(&self, wanted: &str) -> f64 {
         self.find(wanted)
             .unwrap_or_else(|| panic!("no {wanted} among {:#?}", self.0.keys()))
     }
 
     /// As [`Scrape::value`], for a series that may be missing.
-    pub(crate) fn find(&self, wanted: &str) -> Option<f64> {
+    pub fn find(&self, wanted: &str) -> Option<f64> {
         self.0.get(&series(wanted).0).copied()
     }
 
     /// The sum over all label sets of `name`; zero if there is none.
-    pub(crate) fn sum(&self, name: &str) -> f64 {
+    pub fn sum(&self, name: &str) -> f64 {
         self.0
             .iter()
             .filter(|((found, _), _)| found == name)
@@ -58,7 +58,7 @@ impl Scrape {
     }
 
     /// How many series there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 }

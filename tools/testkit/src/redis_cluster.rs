@@ -11,14 +11,14 @@ const SLOTS: usize = 16_384;
 const MASTERS: usize = 3;
 
 /// Three masters without replicas, each with a third of the slots; what one has goes away with it, and the others go on.
-pub(crate) struct RedisCluster {
+pub struct RedisCluster {
     nodes: Vec<Redis>,
     buses: Vec<ReservedPort>,
 }
 
 impl RedisCluster {
     /// Starts the nodes and waits until each of them takes queries.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let mut cluster = Self {
             nodes: Vec::new(),
             buses: Vec::new(),
@@ -65,7 +65,7 @@ impl RedisCluster {
     }
 
     /// Starts a replica of a node, waits until it has what that one has, and returns its own number.
-    pub(crate) async fn add_replica_of(&mut self, index: usize) -> usize {
+    pub async fn add_replica_of(&mut self, index: usize) -> usize {
         self.add().await;
         let (master, replica) = (&self.nodes[index], self.nodes.last().expect("one more"));
         let id = self.id(index).await;
@@ -88,36 +88,36 @@ impl RedisCluster {
     }
 
     /// The address of the cluster, with two of its nodes.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let [first, second] = [0, 1].map(|node| self.nodes[node].port());
         format!("redis-cluster://127.0.0.1:{first},127.0.0.1:{second}")
     }
 
     /// One of them.
-    pub(crate) fn node(&self, index: usize) -> &Redis {
+    pub fn node(&self, index: usize) -> &Redis {
         &self.nodes[index]
     }
 
     /// Which of the nodes has this key, as long as no slots have moved.
-    pub(crate) async fn owner(&self, key: &str) -> usize {
+    pub async fn owner(&self, key: &str) -> usize {
         let slot = self.slot(key).await;
         let is_after = |index: &usize| slot >= SLOTS * index / MASTERS;
         (0..MASTERS).rfind(is_after).expect("node 0")
     }
 
     /// Which slot this key is in.
-    pub(crate) async fn slot(&self, key: &str) -> usize {
+    pub async fn slot(&self, key: &str) -> usize {
         let slot = self.nodes[0].cli(&["CLUSTER", "KEYSLOT", key]).await;
         redis::from_redis_value(slot).expect("a slot")
     }
 
     /// What the cluster calls a node.
-    pub(crate) async fn id(&self, index: usize) -> String {
+    pub async fn id(&self, index: usize) -> String {
         text(self.nodes[index].cli(&["CLUSTER", "MYID"]).await)
     }
 }
 
 /// A reply that is a text.
-pub(super) fn text(reply: Value) -> String {
+pub(crate) fn text(reply: Value) -> String {
     redis::from_redis_value(reply).expect("a text")
 }

@@ -12,26 +12,26 @@ use super::port::ReservedPort;
 const DATABASES: u32 = 4096;
 
 /// One Redis server on a port of its own, which keeps nothing when it ends.
-pub(crate) struct Redis {
+pub struct Redis {
     server: Arc<Guarded>,
     port: ReservedPort,
     databases: AtomicU32,
 }
 
 /// The server of all tests that harm none; each asks it for a [`Redis::database`]. Its channels are everyone's.
-pub(crate) async fn shared() -> &'static Redis {
+pub async fn shared() -> &'static Redis {
     static SHARED: OnceLock<Redis> = OnceLock::new();
     off_runtime(|| SHARED.get_or_init(|| Redis::launch(Vec::new()))).await
 }
 
 impl Redis {
     /// Starts a server that this test may harm.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
     /// Starts a server that this test may harm, with more options, such as `["--replicaof", "127.0.0.1 6379"]`.
-    pub(crate) async fn start_with(options: &[&str]) -> Self {
+    pub async fn start_with(options: &[&str]) -> Self {
         let options: Vec<_> = options.iter().map(|option| option.to_string()).collect();
         off_runtime(move || Self::launch(options)).await
     }
@@ -62,60 +62,60 @@ impl Redis {
     }
 
     /// Where the server listens.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port.number()
     }
 
     /// Logical database 0.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port())
     }
 
     /// The URL of a logical database that nobody else uses.
-    pub(crate) fn database(&self) -> String {
+    pub fn database(&self) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         assert!(number < DATABASES, "more databases than the server has");
         format!("redis://127.0.0.1:{}/{number}", self.port())
     }
 
     /// Runs one command, such as `["CONFIG", "SET", "maxmemory", "1"]`, in logical database 0.
-    pub(crate) async fn cli(&self, command: &[&str]) -> Value {
+    pub async fn cli(&self, command: &[&str]) -> Value {
         cli(&self.url(), command).await.expect("an answer")
     }
 
     /// What the server has logged since it was last started.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.server.log()
     }
 
     /// The server's folder.
-    pub(crate) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.server.folder()
     }
 
     /// Kills the server.
-    pub(crate) async fn kill(&self) {
+    pub async fn kill(&self) {
         self.server.order("kill").await;
     }
 
     /// Starts the killed server again on its port, empty.
-    pub(crate) async fn start_again(&self) {
+    pub async fn start_again(&self) {
         self.server.start_again().await;
     }
 
     /// Stops the server's clock: connections open, nothing answers.
-    pub(crate) async fn freeze(&self) {
+    pub async fn freeze(&self) {
         self.server.order("freeze").await;
     }
 
     /// Undoes [`Redis::freeze`].
-    pub(crate) async fn thaw(&self) {
+    pub async fn thaw(&self) {
         self.server.order("thaw").await;
     }
 }
 
 /// Runs one command in the logical database at `url`, over a connection of its own that waits as long as it takes.
-pub(crate) async fn cli(url: &str, command: &[&str]) -> RedisResult<Value> {
+pub async fn cli(url: &str, command: &[&str]) -> RedisResult<Value> {
     let patient = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None);
