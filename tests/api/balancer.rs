@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::Request;
+use testkit::http::Client;
+use testkit::{Haproxy, Redis, Scrape, Service, eventually, http, postgres, redis};
 
 use crate::process::Process;
-use crate::support::http::Client;
-use crate::support::{Haproxy, Redis, Scrape, Service, eventually, http, postgres, redis};
 
 /// Time-outs that a busy machine does not reach, and slots for as many queries as come at once.
 const PATIENT: [(&str, &str); 5] = [

@@ -1,7 +1,7 @@
 //! What a caller sees: statuses, headers, bodies. On the embedded default, where nothing else can be the reason.
 
-use crate::support::http::{self, Answer};
-use crate::support::{Scrape, Service};
+use testkit::http::{self, Answer};
+use testkit::{Scrape, Service};
 
 const TEMPLATE: &str =
     r#"{"id":1,"name":"Template 1","updated_at":"2026-01-01T00:00:00Z","version":1}"#;
@@ -273,7 +273,7 @@ async fn metrics_are_in_the_text_format_0_0_4() {
 async fn a_request_over_the_limit_is_shed_while_health_and_metrics_are_answered() {
     let service = Service::start(&[("MAX_IN_FLIGHT", "1"), ("DB_DELAY", "1s")]).await;
     let first = tokio::spawn(http::get_owned(service.url("/template-details?id=1")));
-    crate::support::eventually("the first request is at the database", async || {
+    testkit::eventually("the first request is at the database", async || {
         service.scrape().await.value("db_hits_total") == 1.0
     })
     .await;

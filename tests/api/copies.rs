@@ -5,9 +5,8 @@ use std::sync::Arc;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
-
-use crate::support::http::Client;
-use crate::support::{Postgres, Redis, Service, eventually, postgres};
+use testkit::http::Client;
+use testkit::{Postgres, Redis, Service, eventually, postgres};
 
 const TOKEN: &str = "a-token-for-tests";
 const ALL_WELL: &str = "database: ok\ncache: ok\n";

@@ -1,9 +1,8 @@
 //! What `/metrics` says: every series from the first scrape, no more of them later, and equations that hold.
 
+use testkit::{Scrape, Service, eventually};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-
-use crate::support::{Scrape, Service, eventually};
 
 /// Every series of the contract that does not come with another feature, with one of its label sets.
 const SERIES: &[&str] = &[

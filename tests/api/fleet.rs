@@ -17,15 +17,15 @@ use stampede::metrics::Metrics;
 use stampede::service::TemplateService;
 use stampede::store::{StoreOptions, TemplateStore};
 use stampede::template::TemplateId;
+use testkit::http::Answer;
+use testkit::waiting::BACKSTOP;
+use testkit::{Mode, Postgres, Proxy, Redis, Service, eventually, http, postgres, redis};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::process::Process;
-use crate::support::http::Answer;
-use crate::support::waiting::BACKSTOP;
-use crate::support::{Mode, Postgres, Proxy, Redis, Service, eventually, http, postgres, redis};
 
 /// Time-outs that a busy machine does not reach.
 const PATIENT: [(&str, &str); 4] = [

@@ -4,14 +4,14 @@ use std::error::Error;
 use std::io::Read as _;
 use std::process::Command;
 
+use testkit::http::Answer;
+use testkit::port::ReservedPort;
+use testkit::{Postgres, Redis, Service, eventually, http};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use crate::process::{Process, stampede};
-use crate::support::http::Answer;
-use crate::support::port::ReservedPort;
-use crate::support::{Postgres, Redis, Service, eventually, http};
 
 #[test]
 fn wrong_settings_end_with_2_and_name_every_one() {

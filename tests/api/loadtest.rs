@@ -4,10 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-
-use crate::support::guarded::off_runtime;
-use crate::support::port::ReservedPort;
-use crate::support::{Redis, Scrape, Service, eventually};
+use testkit::guarded::off_runtime;
+use testkit::port::ReservedPort;
+use testkit::{Redis, Scrape, Service, eventually};
 
 /// Small enough for a second, large enough for a stampede.
 const SMALL: [&str; 10] = [

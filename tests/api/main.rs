@@ -21,5 +21,3 @@ mod together;
 mod topologies;
 mod walls;
 mod writing;
-
-use testkit as support;

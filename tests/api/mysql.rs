@@ -8,9 +8,8 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
 use sqlx::{Connection as _, MySqlConnection};
-
-use crate::support::http::{Answer, Client};
-use crate::support::{Mode, MySql, Proxy, Service, eventually, mysql, redis};
+use testkit::http::{Answer, Client};
+use testkit::{Mode, MySql, Proxy, Service, eventually, mysql, redis};
 
 const TOKEN: &str = "a-token-for-tests";
 const ALL_WELL: &str = "database: ok\ncache: ok\n";

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{eventually, http};
+use testkit::{eventually, http};
 
 /// The binary, with these settings and no others.
 pub(crate) fn stampede(settings: &[(&str, &str)]) -> Command {

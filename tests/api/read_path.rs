@@ -2,8 +2,7 @@
 
 use ::redis::Value;
 use stampede::template::TemplateId;
-
-use crate::support::{self, Scrape, Service, database, eventually, postgres, redis};
+use testkit::{Scrape, Service, database, eventually, postgres, redis};
 
 /// A database and a logical Redis database of a test's own, and a service on them.
 struct Stage {
@@ -252,7 +251,7 @@ async fn a_database_session_carries_the_limits_of_the_service() {
 
 #[tokio::test]
 async fn a_sqlite_file_serves_many_callers_at_once_and_keeps_its_rows() {
-    let folder = support::guarded::create_folder();
+    let folder = testkit::guarded::create_folder();
     let url = format!("sqlite://{}", folder.join("templates.db").display());
     for _ in 0..2 {
         let service = Service::start(&[("DATABASE_URL", &url), ("PROTECTION", "off")]).await;

@@ -1,7 +1,7 @@
 //! Loading anew before anybody has to wait: shortly before the TTL ends, or shortly after.
 
-use crate::support::http::{Answer, Client};
-use crate::support::{Scrape, Service, database, redis};
+use testkit::http::{Answer, Client};
+use testkit::{Scrape, Service, database, redis};
 
 /// A service whose loads take 50 ms, with a template in its cache that expires every half a second.
 async fn warm(settings: &[(&str, &str)]) -> Service {

@@ -4,10 +4,9 @@
 //! exact however busy the machine is.
 
 use sqlx::PgConnection;
+use testkit::{Scrape, Service, eventually, postgres, redis};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-
-use crate::support::{Scrape, Service, eventually, postgres, redis};
 
 const CALLERS: usize = 1_000;
 
@@ -183,7 +182,7 @@ async fn a_caller_over_the_limit_of_one_flight_is_shed() {
 async fn a_load_that_finds_no_slot_in_time_is_shed() {
     let settings = [("DB_MAX_CONNECTIONS", "1"), ("DB_QUEUE_TIMEOUT", "50ms")];
     let (service, lock) = service_behind_a_lock(&settings).await;
-    let first = tokio::spawn(crate::support::http::get_owned(
+    let first = tokio::spawn(testkit::http::get_owned(
         service.url("/template-details?id=1"),
     ));
     until(&service, "db_queries_in_flight", 1).await;

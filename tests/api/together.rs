@@ -9,11 +9,10 @@ use stampede::freshness::{Content, Entry, Moment, Rules};
 use stampede::metrics::Metrics;
 use stampede::metrics::labels::{LeaseOutcome, Operation, Reason};
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
+use testkit::waiting::BACKSTOP;
+use testkit::{Mode, Proxy, Redis, eventually, redis};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-use crate::support::waiting::BACKSTOP;
-use crate::support::{Mode, Proxy, Redis, eventually, redis};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -2,9 +2,8 @@
 //! lost.
 
 use redis::Value;
-
-use crate::support::http::Answer;
-use crate::support::{RedisCluster, RedisSentinel, Service, eventually, postgres};
+use testkit::http::Answer;
+use testkit::{RedisCluster, RedisSentinel, Service, eventually, postgres};
 
 /// A busy machine may keep a healthy Redis from answering within the default.
 const PATIENT: &str = "250ms";
@@ -252,7 +251,7 @@ async fn write(service: &Service, id: i64, name: &str) -> Answer {
     let request = hyper::Request::put(service.url(&format!("/template-details?id={id}")))
         .header("authorization", "Bearer opensesame")
         .body(format!("{{\"name\": \"{name}\"}}").into_bytes().into());
-    let client = crate::support::http::Client::new();
+    let client = testkit::http::Client::new();
     client.send(request.unwrap()).await.unwrap()
 }
 

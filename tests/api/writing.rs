@@ -7,14 +7,13 @@ use ::redis::Value;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
+use testkit::http::{Answer, Client};
+use testkit::{Mode, Proxy, Redis, Service, eventually, http, postgres, redis};
 
 use stampede::cache::{RedisCache, RedisOptions, TemplateCache};
 use stampede::freshness::{Entry, Moment, Rules, Stored, replaces};
 use stampede::metrics::Metrics;
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
-
-use crate::support::http::{Answer, Client};
-use crate::support::{Mode, Proxy, Redis, Service, eventually, http, postgres, redis};
 
 const TOKEN: &str = "a-token-for-tests";
 const ALL_WELL: &str = "database: ok\ncache: ok\n";

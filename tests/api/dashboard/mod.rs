@@ -4,8 +4,8 @@
 mod rules;
 
 use serde_json::Value;
+use testkit::{Mode, Prometheus, Proxy, Redis, Service, eventually};
 
-use crate::support::{Mode, Prometheus, Proxy, Redis, Service, eventually};
 use rules::{complaints, list, text};
 
 const DASHBOARD: &str = include_str!("../../../grafana/dashboards/singleflight.json");

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use testkit::{Service, database, eventually, http, redis};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-
-use crate::support::{Service, database, eventually, http, redis};
 
 async fn on_real_backends(settings: &[(&str, &str)]) -> (Service, String) {
     let database = database::fresh().await;

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
+use testkit::{Mode, Postgres, Proxy, Service, eventually, postgres};
 
 use super::{ALL_WELL, NO_DATABASE};
-use crate::support::{Mode, Postgres, Proxy, Service, eventually, postgres};
 
 async fn service_on(url: &str, settings: &[(&str, &str)]) -> Service {
     let mut all = vec![("DATABASE_URL", url)];

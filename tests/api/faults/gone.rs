@@ -1,10 +1,9 @@
 //! Backends that go away: nobody sees an error that a copy could have spared, and everything comes back by itself.
 
+use testkit::{Mode, Postgres, Proxy, Redis, Service, database, eventually, postgres, redis};
+
 use super::load::Load;
 use super::{ALL_WELL, NO_CACHE, NO_DATABASE};
-use crate::support::{
-    Mode, Postgres, Proxy, Redis, Service, database, eventually, postgres, redis,
-};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_sees_an_error_when_redis_is_killed_under_load() {

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use sqlx::{Connection as _, MySqlConnection};
+use testkit::{Mode, MySql, Postgres, Proxy, Redis, Scrape, Service, mysql, postgres};
 use tokio::time::sleep;
 
 use super::{ALL_WELL, NO_CACHE};
-use crate::support::{Mode, MySql, Postgres, Proxy, Redis, Scrape, Service, mysql, postgres};
 
 const CALLERS: usize = 60;
 const ROUNDS: i64 = 5;

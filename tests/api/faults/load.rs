@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::support::http::Client;
-use crate::support::{Service, eventually};
+use testkit::http::Client;
+use testkit::{Service, eventually};
 
 /// How many different templates they ask for.
 pub(super) const TEMPLATES: usize = 20;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::http::Client;
-use crate::support::{Service, eventually};
+use testkit::http::Client;
+use testkit::{Service, eventually};
 
 /// Two slots of 50 ms each: forty queries a second, which leave a busy machine most of its time.
 const SETTINGS: [(&str, &str); 6] = [

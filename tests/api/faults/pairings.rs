@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use testkit::{Mode, Proxy, Service, eventually, mysql, postgres, redis};
 
 use super::ALL_WELL;
-use crate::support::{Mode, Proxy, Service, eventually, mysql, postgres, redis};
 
 /// What the parts of a request may take in these tests, and what a busy machine may add before it looks like hanging.
 const SETTINGS: [(&str, &str); 3] = [

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use ::redis::Value;
+use testkit::{Mode, Proxy, Redis, Scrape, Service, database, eventually};
 
 use super::load::{Load, TEMPLATES};
 use super::{ALL_WELL, NO_CACHE};
-use crate::support::{Mode, Proxy, Redis, Scrape, Service, database, eventually};
 
 /// A busy machine may keep a healthy Redis from answering within the default.
 const PATIENT: &str = "250ms";
@@ -242,7 +242,7 @@ async fn a_redis_that_refuses_the_credentials_is_away() {
     with_password.insert_str("redis://".len(), ":secret@");
     let allow = ["CONFIG", "SET", "requirepass", ""];
     assert!(matches!(
-        crate::support::redis::cli(&with_password, &allow).await,
+        testkit::redis::cli(&with_password, &allow).await,
         Ok(Value::Okay)
     ));
     stage.assert_healed().await;

@@ -1,8 +1,7 @@
 //! The page in a real browser: what a newcomer does with it, and reads on it.
 
 use serde_json::{Value, json};
-
-use crate::support::{Browser, Mode, Proxy, Service};
+use testkit::{Browser, Mode, Proxy, Service};
 
 const SIZES: &[(u32, u32)] = &[(1440, 900), (390, 844)];
 

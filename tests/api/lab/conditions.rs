@@ -1,9 +1,9 @@
 //! Faults and traffic: what is injected happens, is answered as it should be, and ends by itself.
 
 use serde_json::json;
+use testkit::{Service, eventually, postgres, redis};
 
 use super::{Page, embedded};
-use crate::support::{Service, eventually, postgres, redis};
 
 /// Whether the last second's answers came from there, as the page would say.
 async fn until_answered_by(page: &Page<'_>, mechanism: &str) {

@@ -1,9 +1,9 @@
 //! What a run counts is what happened, and what `/metrics` counts.
 
 use serde_json::{Value, json};
+use testkit::{Service, postgres, redis};
 
 use super::{Page, embedded};
-use crate::support::{Service, postgres, redis};
 
 fn strategy<'a>(run: &'a Value, name: &str) -> &'a Value {
     let all = run["result"]["strategies"].as_array().unwrap();

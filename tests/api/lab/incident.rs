@@ -1,9 +1,9 @@
 //! The incident: what an outage of the cache is without protection, and with it.
 
 use serde_json::{Value, json};
+use testkit::{Service, postgres, redis};
 
 use super::{Page, embedded};
-use crate::support::{Service, postgres, redis};
 
 fn order() -> Value {
     json!({"rate_per_second": 300, "warm_ms": 1000, "outage_ms": 2500, "recovery_ms": 6000})

@@ -3,9 +3,8 @@
 use http_body_util::Full;
 use hyper::Request;
 use serde_json::Value;
-
-use crate::support::http::{Answer, Client};
-use crate::support::{Service, eventually};
+use testkit::http::{Answer, Client};
+use testkit::{Service, eventually};
 
 mod browser;
 mod conditions;

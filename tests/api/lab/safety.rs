@@ -1,9 +1,9 @@
 //! The lab makes load and faults: who may have it do so, and how much of it.
 
 use serde_json::json;
+use testkit::Service;
 
 use super::{Page, embedded};
-use crate::support::Service;
 
 const ADDRESSES: &[(&str, &str)] = &[
     ("GET", "/lab"),

@@ -1,9 +1,9 @@
 //! One run at a time, and a stop that stops.
 
 use serde_json::json;
+use testkit::eventually;
 
 use super::{Page, embedded};
-use crate::support::eventually;
 
 const SLOW: &str = r#"{"callers": 100, "query_time_ms": 2000, "strategies": ["off"]}"#;
 

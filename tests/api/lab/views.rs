@@ -1,9 +1,9 @@
 //! What there is to see: the last minutes, the flights, and why an answer is as it is.
 
 use serde_json::{Value, json};
+use testkit::{Service, eventually};
 
 use super::{Page, embedded};
-use crate::support::{Service, eventually};
 
 #[tokio::test]
 async fn the_choices_are_those_that_are_accepted() {

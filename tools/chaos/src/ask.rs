@@ -5,10 +5,10 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
+use testkit::http::{Answer, Client};
 use tokio::time::timeout;
 
 use crate::stage::REQUEST_TIMEOUT;
-use crate::support::http::{Answer, Client};
 
 /// The longest that any request may take, on a machine that may be busy with other things.
 pub(crate) const LONGEST: Duration = REQUEST_TIMEOUT.saturating_add(Duration::from_secs(3));

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
+use testkit::Scrape;
+use testkit::http::Client;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::ask::ask;
 use crate::stage::{ALL_WELL, Stage};
-use crate::support::Scrape;
-use crate::support::http::Client;
 use crate::tally::Tally;
 use crate::watch::Level;
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use testkit::http::Answer;
+
 use crate::ask::LONGEST;
 use crate::history::{GRACE, History};
 use crate::ledger::{self, Ledger, Standing, TEMPLATES};
 use crate::stage::TTL;
-use crate::support::http::Answer;
 use crate::tally::Tally;
 
 /// How much older than its TTL an answer may be: it is on its way for a while.

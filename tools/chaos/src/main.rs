@@ -30,8 +30,6 @@ mod traffic;
 mod watch;
 mod writer;
 
-use testkit as support;
-
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use testkit::{Postgres, Proxy, Redis, Service, postgres};
 use tokio::runtime::Handle;
-
-use crate::support::{Postgres, Proxy, Redis, Service, postgres};
 
 /// `CACHE_TTL`: short, so that entries expire all the time.
 pub(crate) const TTL: Duration = Duration::from_secs(2);

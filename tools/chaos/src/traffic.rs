@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use testkit::http::Client;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
@@ -12,7 +13,6 @@ use crate::judge::{Exchange, Judge};
 use crate::ledger::TEMPLATES;
 use crate::popularity::Popularity;
 use crate::stage::Stage;
-use crate::support::http::Client;
 
 /// So many ids that do not exist are asked for, in so many of a hundred requests.
 const ABSENT_IDS: i64 = 10;

@@ -4,14 +4,14 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use testkit::Scrape;
+use testkit::http::{Answer, Client};
 use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ask::ask;
 use crate::history::History;
 use crate::stage::Stage;
-use crate::support::Scrape;
-use crate::support::http::{Answer, Client};
 use crate::tally::Tally;
 
 const PERIOD: Duration = Duration::from_millis(250);

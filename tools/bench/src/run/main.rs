@@ -15,8 +15,6 @@ mod start;
 mod targets;
 mod wrk;
 
-use testkit as support;
-
 use std::process::ExitCode;
 
 use measures::Measures;

@@ -4,11 +4,11 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use redis::aio::MultiplexedConnection;
+use testkit::port::ReservedPort;
+use testkit::{Postgres, Redis};
 
 use crate::options::{Case, Options};
 use crate::process::{Process, ask};
-use crate::support::port::ReservedPort;
-use crate::support::{Postgres, Redis};
 
 /// Nothing expires while it is measured.
 const TTL: &str = "1h";

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use testkit::{mysql, postgres};
+
 use super::clock::Clock;
 use super::database::Kind;
-use crate::support::{mysql, postgres};
 
 /// What is noted is gone with the transaction. The names put the notes behind the service's own triggers, which may
 /// change a row again before its transaction ends: of such a transaction only the last state of a row counts.

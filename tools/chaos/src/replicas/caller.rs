@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use hyper::Request;
+use testkit::http::{Answer, Client};
 use tokio::time::sleep_until;
 
 use super::clock::Clock;
@@ -16,7 +17,6 @@ use super::sql::{Sql, Statement};
 use crate::ask::send;
 use crate::judge::source;
 use crate::popularity::Popularity;
-use crate::support::http::{Answer, Client};
 use crate::tally::Tally;
 
 /// The ids that are read and written are 1 to this: few, so that they meet.

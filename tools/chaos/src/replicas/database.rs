@@ -1,8 +1,7 @@
 //! [`Database`]: the server that all replicas share, of the kind that was asked for.
 
 use sqlx::AssertSqlSafe;
-
-use crate::support::{MySql, Postgres, Proxy, mysql};
+use testkit::{MySql, Postgres, Proxy, mysql};
 
 /// What kind of server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

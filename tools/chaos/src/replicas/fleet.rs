@@ -4,14 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use testkit::guarded::{Guarded, Program, off_runtime};
+use testkit::http::Client;
+use testkit::port::ReservedPort;
+use testkit::{Proxy, Redis, eventually};
+
 use super::database::Database;
 use super::options::ReplicasOptions;
 use crate::ask::ask;
 use crate::stage::ALL_WELL;
-use crate::support::guarded::{Guarded, Program, off_runtime};
-use crate::support::http::Client;
-use crate::support::port::ReservedPort;
-use crate::support::{Proxy, Redis, eventually};
 
 /// The bearer token of all replicas.
 pub(crate) const TOKEN: &str = "chaos";

@@ -58,8 +58,8 @@ use self::operation::{Operation, What};
 use self::saboteur::Saboteur;
 use self::verdict::Verdict;
 use crate::history::History;
-use crate::support::http::Client;
 use crate::tally::Tally;
+use testkit::http::Client;
 
 /// How much longer than its life an entry may be seen: it is on its way for a while.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde_json::Value;
+use testkit::http::Answer;
 
 use crate::judge::source;
-use crate::support::http::Answer;
 
 /// One read or write. Two are ordered only if one ended before the other began.
 #[derive(Clone, Debug)]

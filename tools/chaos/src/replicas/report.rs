@@ -1,11 +1,12 @@
 //! The summary of a run.
 
+use testkit::Scrape;
+
 use super::caller::Scene;
 use super::options::ReplicasOptions;
 use super::verdict::Verdict;
 use crate::history::History;
 use crate::report::{WIDTH, latency, row, tallied};
-use crate::support::Scrape;
 
 const SOURCES: [&str; 9] = [
     "hit",

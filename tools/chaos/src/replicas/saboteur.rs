@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
+use testkit::{Mode, Proxy};
 use tokio::time::sleep;
 
 use super::caller::Scene;
 use crate::history::History;
 use crate::saboteur::{named, repeat};
 use crate::schedule::{Deck, milliseconds};
-use crate::support::{Mode, Proxy};
 
 /// What can happen to Redis.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use sqlx::Connection as _;
+use testkit::Mode;
 use tokio::time::sleep;
 
 use super::repeat;
 use crate::schedule::DatabaseFault;
 use crate::stage::Stage;
-use crate::support::Mode;
 
 const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                          WHERE application_name = 'stampede'";

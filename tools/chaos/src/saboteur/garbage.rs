@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use redis::Value;
+use testkit::redis::cli;
 
 use super::repeat;
 use crate::ledger::TEMPLATES;
 use crate::popularity::Popularity;
-use crate::support::redis::cli;
 
 /// More than any answer has.
 const OVERSIZED: usize = 256 * 1024;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use testkit::Mode;
 use tokio::time::sleep;
 
 use super::garbage::Garbage;
 use super::repeat;
 use crate::schedule::RedisFault;
 use crate::stage::Stage;
-use crate::support::Mode;
 
 pub(super) struct RedisSaboteur {
     stage: Arc<Stage>,

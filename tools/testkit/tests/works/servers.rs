@@ -9,9 +9,7 @@ use redis::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use testkit::{
-    Browser, Postgres, Prometheus, Redis, eventually, http, postgres, redis as support_redis,
-};
+use testkit::{Browser, Postgres, Prometheus, Redis, eventually, http, postgres};
 
 /// Long enough for a living server to answer; only ever awaited from one that must not.
 const SILENCE: Duration = Duration::from_millis(100);
@@ -29,13 +27,13 @@ async fn every_test_has_a_database_of_its_own() {
     assert_eq!(postgres::fetch_i64(&one, tables).await, 1);
     assert_eq!(postgres::fetch_i64(&other, tables).await, 0);
 
-    let redis = support_redis::shared().await;
+    let redis = testkit::redis::shared().await;
     let (one, other) = (redis.database(), redis.database());
-    support_redis::cli(&one, &["SET", "mine", "1"])
+    testkit::redis::cli(&one, &["SET", "mine", "1"])
         .await
         .unwrap();
     assert_eq!(
-        support_redis::cli(&other, &["GET", "mine"]).await.unwrap(),
+        testkit::redis::cli(&other, &["GET", "mine"]).await.unwrap(),
         Value::Nil
     );
 }
@@ -126,7 +124,7 @@ async fn redis_comes_back_empty_on_its_port() {
     redis.cli(&["SET", "key", "value"]).await;
     redis.kill().await;
     assert!(
-        support_redis::cli(&redis.url(), &["GET", "key"])
+        testkit::redis::cli(&redis.url(), &["GET", "key"])
             .await
             .is_err()
     );
@@ -141,7 +139,7 @@ async fn a_frozen_redis_answers_once_thawed() {
     redis.freeze().await;
     let url = redis.url();
     let mut answer =
-        tokio::spawn(async move { support_redis::cli(&url, &["ECHO", "now"]).await.unwrap() });
+        tokio::spawn(async move { testkit::redis::cli(&url, &["ECHO", "now"]).await.unwrap() });
     assert!(timeout(SILENCE, &mut answer).await.is_err());
     redis.thaw().await;
     assert_eq!(answer.await.unwrap(), Value::BulkString(b"now".to_vec()));
@@ -225,7 +223,7 @@ async fn servers_end_with_a_killed_owner() {
 #[tokio::test]
 async fn private_servers_and_the_shared_one_run_side_by_side() {
     let (postgres, redis) = (Postgres::start().await, Redis::start().await);
-    let shared = support_redis::shared().await;
+    let shared = testkit::redis::shared().await;
     assert_ne!(redis.port(), shared.port());
     assert_eq!(postgres.fetch_i64("SELECT 1::bigint").await, 1);
     if std::env::var_os(VICTIM).is_some() {
