@@ -4,31 +4,11 @@ use super::*;
 use crate::singleflight::Loading;
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 const MS: Duration = Duration::from_millis(1);
 
 type Boxed = Pin<Box<dyn Future<Output = Report<u32, String>> + Send>>;
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-fn threads() -> Runtime {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().unwrap()
-}
-
-async fn never() -> Result<u32, String> {
-    std::future::pending().await
-}
-
-/// Begins a flight whose leader leaves at once.
-fn begin(group: &TextGroup, key: &str, runtime: &Runtime) {
-    let _inside = runtime.enter();
-    let mut call = Box::pin(group.work(key, never));
-    assert!(poll_once(&mut call).is_pending());
-}
 
 /// Gives other threads a fair chance to bring something about, and ends early if they have.
 fn give_a_chance(mut has_come: impl FnMut() -> bool) {

@@ -23,6 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
 /// The group most tests use.
@@ -70,6 +71,28 @@ impl Gate {
     pub(super) fn arrived(&self) -> u32 {
         self.arrived.load(Ordering::SeqCst)
     }
+}
+
+/// A runtime that goes on only while it is driven.
+pub(super) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A runtime with threads of its own.
+pub(super) fn threads() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap()
+}
+
+pub(super) async fn never() -> Result<u32, String> {
+    std::future::pending().await
+}
+
+/// Begins a flight in a runtime that need not be driven; its leader leaves at once.
+pub(super) fn begin(group: &TextGroup, key: &str, runtime: &Runtime) {
+    let _inside = runtime.enter();
+    let mut call = Box::pin(group.work(key, never));
+    assert!(poll_once(&mut call).is_pending());
 }
 
 /// Polls once, with a waker that does nothing.

@@ -3,34 +3,12 @@
 use super::*;
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 const DEADLINE: Duration = Duration::from_millis(50);
 
 fn group() -> TextGroup {
     Group::builder().deadline(DEADLINE).build()
-}
-
-/// A runtime that goes on only while it is driven.
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// A runtime with threads of its own.
-fn threads() -> Runtime {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().unwrap()
-}
-
-async fn never() -> Result<u32, String> {
-    std::future::pending().await
-}
-
-/// Begins a flight in a runtime, which is not driven any more afterwards.
-fn begin(group: &TextGroup, key: &str, runtime: &Runtime) {
-    let _inside = runtime.enter();
-    let mut call = Box::pin(group.work(key, never));
-    assert!(poll_once(&mut call).is_pending());
 }
 
 /// Drives a call on this thread, without any runtime.
