@@ -77,17 +77,9 @@ fn queries() -> impl Strategy<Value = String> {
     ]
 }
 
-/// More than proptest's own number, unless `PROPTEST_CASES` asks for more still.
-fn thousands() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig {
-        cases: config.cases.max(4_096),
-        ..config
-    }
-}
-
 proptest! {
-    #![proptest_config(thousands())]
+    // More than proptest's own number, unless `PROPTEST_CASES` asks for more still.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(4_096)))]
 
     #[test]
     fn a_query_is_read_exactly_as_the_contract_says(query in queries()) {

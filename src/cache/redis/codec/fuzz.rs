@@ -79,17 +79,9 @@ fn payloads() -> impl Strategy<Value = (TemplateId, Vec<u8>)> {
     ]
 }
 
-/// More than proptest's own number, unless `PROPTEST_CASES` asks for more still.
-fn thousands() -> ProptestConfig {
-    let config = ProptestConfig::default();
-    ProptestConfig {
-        cases: config.cases.max(4_096),
-        ..config
-    }
-}
-
 proptest! {
-    #![proptest_config(thousands())]
+    // More than proptest's own number, unless `PROPTEST_CASES` asks for more still.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(4_096)))]
 
     #[test]
     fn only_what_would_be_encoded_so_is_decoded((id, payload) in payloads()) {
