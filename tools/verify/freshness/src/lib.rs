@@ -6,6 +6,7 @@
 pub mod history;
 #[path = "mutants.rs"]
 pub mod mutants;
+// What the planted copies of `src/freshness` know of the rest, without the rest and its dependencies.
 #[path = "../../../../src/template.rs"]
 pub mod template;
 pub mod watch;

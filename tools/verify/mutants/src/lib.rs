@@ -189,6 +189,9 @@ pub enum Part<'a> {
 
 const KERNEL: [&str; 4] = ["flight.rs", "runtime.rs", "table.rs", "wakers.rs"];
 
+/// A module of the file that stands for `sync.rs`.
+const ONCE_LOCK: &str = include_str!("once_lock.rs");
+
 /// Writes `planted.rs` and what it names to the build's output folder: the module `faithful`, and one for each of the
 /// mutants named.
 pub fn plant(part: &Part<'_>, mutants: &[&str]) {
@@ -220,6 +223,7 @@ fn plant_one(sources: &Path, out: &Path, name: &str, part: &Part<'_>, mutant: Op
     if let Part::Kernel { sync } | Part::OnShuttle { sync } = part {
         println!("cargo::rerun-if-changed={sync}");
         write(&folder.join("sync.rs"), &read(Path::new(sync)));
+        write(&folder.join("sync/once_lock.rs"), ONCE_LOCK);
     }
     if let Part::Kernel { .. } = part {
         let modules = KERNEL.map(|file| format!("pub(crate) mod {};\n", file.trim_end_matches(".rs")));
