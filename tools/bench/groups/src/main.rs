@@ -3,6 +3,7 @@
 //! `cargo run --release -- [case..] [rounds=N] [only=NAME]`, with the cases of `CASES`; all of them if none is named.
 //! Only figures of one run compare with each other, and differences below some 10 % are noise.
 
+// The group's source, and not the service: its dependencies would be ten times as much to build as all that is compared.
 #[path = "../../../../src/singleflight/mod.rs"]
 #[allow(dead_code, unused_imports)]
 mod singleflight;
