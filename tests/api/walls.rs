@@ -92,6 +92,25 @@ fn every_file_says_what_it_owns() {
     }
 }
 
+/// The model checkers and the comparison of groups plant sources of the product on purpose; they are none of these.
+#[test]
+fn no_crate_compiles_the_files_of_another() {
+    let crates = [
+        "src",
+        "tests",
+        "tools/bench/src",
+        "tools/chaos",
+        "tools/testkit",
+    ];
+    for path in crates.map(Path::new).into_iter().flat_map(sources) {
+        let text = fs::read_to_string(&path).unwrap();
+        let mounts = text
+            .lines()
+            .any(|line| line.trim_start().starts_with("#[path"));
+        assert!(!mounts, "{} names a file by its path", path.display());
+    }
+}
+
 /// The modules from the ground up. Each may know those above it in this list, and no other.
 const FLOORS: &[&str] = &[
     "template",
