@@ -395,7 +395,7 @@ async fn without_file_descriptors_the_process_waits_for_some_and_does_not_spin()
         ticks.iter().sum::<u64>()
     };
     let before = cpu().await;
-    // Nothing happens in this time; what would be seen is a busy loop: a hundred ticks of 10 ms.
+    // The pause is what is measured: how much of a second the process computes. A busy loop takes a hundred ticks of 10 ms.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let ticks = cpu().await - before;
     assert!(ticks < 30, "{ticks} ticks in a second of waiting");

@@ -1,11 +1,8 @@
 //! The story: the network to Redis fails, and the database is small. Without protection it is overwhelmed; with the
 //! defaults it hardly notices.
 
-use std::time::Duration;
-
-use sqlx::{Connection as _, MySqlConnection};
+use sqlx::MySqlConnection;
 use testkit::{Mode, MySql, Postgres, Proxy, Redis, Scrape, Service, mysql, postgres};
-use tokio::time::sleep;
 
 use super::{ALL_WELL, NO_CACHE};
 
@@ -23,7 +20,8 @@ const SLOW_QUERIES_OF_MYSQL: &str = "RENAME TABLE templates TO stored;
 /// A server with few sessions, whose queries take their time once they are told to.
 enum Small {
     Postgres(Postgres),
-    MySql(MySql),
+    /// With a session of the test's own, which finds room whatever the service has taken.
+    MySql(MySql, MySqlConnection),
 }
 
 impl Small {
@@ -33,37 +31,36 @@ impl Small {
     }
 
     async fn mysql() -> Self {
-        Self::MySql(MySql::start_with(&["--max-connections=13"]).await)
+        let server = MySql::start_with(&["--max-connections=14"]).await;
+        let session = mysql::session(&server.url()).await;
+        Self::MySql(server, session)
     }
 
     async fn database(&self) -> String {
         match self {
             Self::Postgres(server) => server.database().await,
-            Self::MySql(server) => server.database().await,
+            Self::MySql(server, _) => server.database().await,
         }
     }
 
     async fn slow_down(&self, url: &str) {
         match self {
             Self::Postgres(_) => postgres::execute(url, SLOW_QUERIES).await,
-            Self::MySql(_) => mysql::execute(url, SLOW_QUERIES_OF_MYSQL).await,
+            Self::MySql(..) => mysql::execute(url, SLOW_QUERIES_OF_MYSQL).await,
         }
     }
 
-    async fn rejected_sessions(&self) -> usize {
+    async fn rejected_sessions(self) -> usize {
         match self {
             Self::Postgres(server) => server.log().matches("too many clients").count(),
-            Self::MySql(server) => {
+            Self::MySql(_server, mut session) => {
                 let rejected = "SELECT CAST(variable_value AS SIGNED) FROM information_schema.global_status \
                                 WHERE variable_name = 'Connection_errors_max_connections'";
-                let url = server.url();
-                // The server counts those that are rejected here as well.
-                let mut ours = 0;
-                while MySqlConnection::connect(&url).await.is_err() {
-                    ours += 1;
-                    sleep(Duration::from_millis(50)).await;
-                }
-                server.fetch_i64(rejected).await as usize - ours
+                let rejected: i64 = sqlx::query_scalar(rejected)
+                    .fetch_one(&mut session)
+                    .await
+                    .unwrap();
+                rejected as usize
             }
         }
     }
@@ -108,7 +105,6 @@ async fn incident(server: Small, settings: &[(&str, &str)]) -> Incident {
             .count();
     }
     let counters = &service.scrape().await - &before;
-    // It leaves no session for others.
     service.stop().await;
     let rejected_sessions = server.rejected_sessions().await;
     Incident {

@@ -20,7 +20,7 @@ const SLOTS: f64 = 2.0;
 /// The two slots and the 400 ms of waiting before them hold this many callers.
 const FITTING: usize = 2 + 16;
 
-/// After a refusal a caller comes back; sooner than a slot is free.
+/// After a refusal a caller comes back; sooner than a slot is free. The pause makes the rate of the traffic.
 const SULK: Duration = Duration::from_millis(20);
 
 /// Has so many callers ask again and again for this long, and returns what each got and how long that took.
