@@ -309,37 +309,6 @@ async fn the_server_itself_ends_a_query_in_time_and_the_session_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_server_is_found_out_and_every_slot_is_usable_afterwards() {
-    let server = MySql::start().await;
-    let url = server.database().await;
-    let settings = [
-        ("DB_TIMEOUT", "200ms"),
-        ("DB_MAX_CONNECTIONS", "4"),
-        ("CACHE_TTL", "1ms"),
-    ];
-    let service = service_on(&url, &settings).await;
-    service.callers(20, 1).await;
-    server.freeze().await;
-    for round in 0..20 {
-        let answers = service.callers(50, 1 + round).await;
-        assert!(
-            answers
-                .iter()
-                .all(|answer| [200, 503].contains(&answer.status))
-        );
-    }
-    service.until_ready_says(NO_DATABASE).await;
-    server.thaw().await;
-    service.until_ready_says(ALL_WELL).await;
-    eventually("four queries run at once", async || {
-        let answers = service.callers(40, 60).await;
-        answers.iter().all(|answer| answer.status == 200)
-    })
-    .await;
-    assert_eq!(service.scrape().await.value("db_queries_in_flight"), 0.0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_is_done_without_and_changes_meanwhile_are_not_missed() {
     let server = MySql::start().await;
     let url = server.database().await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
-use testkit::{Mode, Postgres, Proxy, Service, eventually, postgres};
+use testkit::{Mode, MySql, Postgres, Proxy, Server, Service, eventually, postgres};
 
 use super::{ALL_WELL, NO_DATABASE};
 
@@ -144,12 +144,23 @@ async fn a_locked_table_costs_each_request_its_budget_and_no_more() {
 async fn a_frozen_database_is_found_out_and_every_slot_is_usable_afterwards() {
     let server = Postgres::start().await;
     let url = server.database().await;
+    is_found_out_when_frozen(&server, &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_mysql_is_found_out_and_every_slot_is_usable_afterwards() {
+    let server = MySql::start().await;
+    let url = server.database().await;
+    is_found_out_when_frozen(&server, &url).await;
+}
+
+async fn is_found_out_when_frozen(server: &Server, url: &str) {
     let settings = [
         ("DB_TIMEOUT", "200ms"),
         ("DB_MAX_CONNECTIONS", "4"),
         ("CACHE_TTL", "1ms"),
     ];
-    let service = service_on(&url, &settings).await;
+    let service = service_on(url, &settings).await;
     service.callers(20, 1).await;
     server.freeze().await;
     // A thousand queries that do not end, or are not begun any more.

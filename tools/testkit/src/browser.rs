@@ -163,7 +163,7 @@ fn launch() -> (Arc<Guarded>, ReservedPort) {
     let folder = create_folder();
     // The browser writes into its user's home, whoever that is.
     let mut command = vec!["env".to_owned(), format!("HOME={}", folder.display())];
-    command.push(driver.to_str().expect("a path in UTF-8").to_owned());
+    command.push(driver);
     command.push(format!("--port={}", port.number()));
     let program = Program {
         command,

@@ -235,7 +235,7 @@ fn unprivileged() -> (u32, u32) {
 }
 
 /// Finds `name` in PATH or in `folders`, the last of which wins; or says which `package` to install.
-pub fn find_binary(name: &str, folders: &[PathBuf], package: &str) -> PathBuf {
+pub fn find_binary(name: &str, folders: &[PathBuf], package: &str) -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let everywhere = folders
         .iter()
@@ -245,5 +245,12 @@ pub fn find_binary(name: &str, folders: &[PathBuf], package: &str) -> PathBuf {
     let found = everywhere
         .map(|folder| folder.join(name))
         .find(|binary| binary.is_file());
-    found.unwrap_or_else(|| panic!("no {name}: install the package {package} to run these tests"))
+    let found = found
+        .unwrap_or_else(|| panic!("no {name}: install the package {package} to run these tests"));
+    text_of(&found)
+}
+
+/// A path as a word of a command.
+pub(crate) fn text_of(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
 }

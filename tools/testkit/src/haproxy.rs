@@ -27,9 +27,8 @@ impl Haproxy {
         let binary = find_binary("haproxy", &folders, "haproxy");
         let folder = create_folder();
         fs::write(folder.join("haproxy.cfg"), configuration).expect("a file in our folder");
-        let binary = binary.to_str().expect("a path in UTF-8");
         let program = Program {
-            command: [binary, "-W", "-db", "-f", "haproxy.cfg"]
+            command: [&binary, "-W", "-db", "-f", "haproxy.cfg"]
                 .map(str::to_owned)
                 .to_vec(),
             ready: "Loading success",

@@ -22,6 +22,7 @@ pub mod proxy;
 pub mod redis;
 pub mod redis_cluster;
 pub mod redis_sentinel;
+pub mod server;
 pub mod service;
 pub mod waiting;
 
@@ -35,5 +36,6 @@ pub use proxy::{Mode, Proxy};
 pub use redis::Redis;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinel::RedisSentinel;
+pub use server::Server;
 pub use service::Service;
 pub use waiting::eventually;

@@ -1,13 +1,14 @@
 //! Private MariaDB servers, made from the installed binaries: MySQL's protocol, and the server that Debian has.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 
-use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
+use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime, text_of};
 use super::port::ReservedPort;
+use super::server::Server;
 
 /// Trades durability, of which a test has no need, for speed, and keeps everything inside the folder.
 const SETTINGS: [&str; 9] = [
@@ -23,10 +24,14 @@ const SETTINGS: [&str; 9] = [
 ];
 
 /// One MariaDB server on a port of its own.
-pub struct MySql {
-    server: Arc<Guarded>,
-    port: ReservedPort,
-    databases: AtomicU32,
+pub struct MySql(Server);
+
+impl Deref for MySql {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 /// The server of all tests that harm none; each asks it for a [`MySql::database`].
@@ -52,8 +57,8 @@ impl MySql {
         let script = r#"[ -d data ] || cp -R "$0" data; exec "$@" --datadir="$PWD/data""#;
         let mut command: Vec<String> = ["sh", "-c", script].map(String::from).into();
         command.extend([
-            path(template()),
-            path(&binary("mariadbd")),
+            text_of(template()),
+            binary("mariadbd"),
             "--no-defaults".into(),
         ]);
         command.push(format!("--port={}", port.number()));
@@ -63,17 +68,7 @@ impl MySql {
             ready: "ready for connections",
             last_signal: "KILL",
         };
-        let server = Guarded::launch(create_folder(), program);
-        Self {
-            server,
-            port,
-            databases: AtomicU32::new(0),
-        }
-    }
-
-    /// Where the server listens.
-    pub fn port(&self) -> u16 {
-        self.port.number()
+        Self(Server::launch(port, program))
     }
 
     /// The server's own database, from which the others can be seen.
@@ -87,7 +82,7 @@ impl MySql {
 
     /// Creates an empty database and returns its URL.
     pub async fn database(&self) -> String {
-        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let name = format!("test_{}", self.next_database());
         self.execute(&format!("CREATE DATABASE {name}")).await;
         self.url_of(&name)
     }
@@ -100,26 +95,6 @@ impl MySql {
     /// Asks the server's own database for one number.
     pub async fn fetch_i64(&self, sql: &str) -> i64 {
         fetch_i64(&self.url(), sql).await
-    }
-
-    /// Ends the server, which tells its sessions nothing.
-    pub async fn kill(&self) {
-        self.server.order("kill").await;
-    }
-
-    /// Starts the ended server again, with its port and data.
-    pub async fn start_again(&self) {
-        self.server.start_again().await;
-    }
-
-    /// Stops the clock of the server and all its sessions: connections open, nothing answers.
-    pub async fn freeze(&self) {
-        self.server.order("freeze").await;
-    }
-
-    /// Undoes [`MySql::freeze`].
-    pub async fn thaw(&self) {
-        self.server.order("thaw").await;
     }
 }
 
@@ -157,7 +132,7 @@ pub async fn fetch_i64(url: &str, sql: &str) -> i64 {
 /// An initialised data folder, made once per process and copied by every server.
 fn template() -> &'static Path {
     static TEMPLATE: LazyLock<(Arc<Guarded>, PathBuf)> = LazyLock::new(|| {
-        let install = path(&binary("mariadb-install-db"));
+        let install = binary("mariadb-install-db");
         let options = "--no-defaults --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
                        --innodb-log-file-size=4M";
         let script = format!(r#"exec {install} {options} --datadir="$PWD/data""#);
@@ -174,10 +149,6 @@ fn template() -> &'static Path {
     &TEMPLATE.1
 }
 
-fn binary(name: &str) -> PathBuf {
+fn binary(name: &str) -> String {
     find_binary(name, &["/usr/sbin".into()], "mariadb-server")
-}
-
-fn path(path: &Path) -> String {
-    path.to_str().expect("a path in UTF-8").to_owned()
 }

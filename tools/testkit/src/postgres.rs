@@ -1,13 +1,14 @@
 //! Private PostgreSQL servers, made from the installed binaries.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
+use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime, text_of};
 use super::port::ReservedPort;
+use super::server::Server;
 
 /// Trades durability, of which a test has no need, for speed, and keeps everything inside the folder.
 const SETTINGS: [&str; 8] = [
@@ -22,10 +23,14 @@ const SETTINGS: [&str; 8] = [
 ];
 
 /// One PostgreSQL server on a port of its own.
-pub struct Postgres {
-    server: Arc<Guarded>,
-    port: ReservedPort,
-    databases: AtomicU32,
+pub struct Postgres(Server);
+
+impl Deref for Postgres {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 /// The server of all tests that harm none; each asks it for a [`Postgres::database`].
@@ -52,9 +57,9 @@ impl Postgres {
         let mut command: Vec<String> = ["sh", "-c", script]
             .map(String::from)
             .into_iter()
-            .chain([path(template())])
+            .chain([text_of(template())])
             .collect();
-        command.extend([path(&binary("postgres")), "-D".into(), "data".into()]);
+        command.extend([binary("postgres"), "-D".into(), "data".into()]);
         command.extend(["-p".into(), port.number().to_string()]);
         for setting in SETTINGS.iter().chain(settings) {
             command.extend(["-c".into(), setting.to_string()]);
@@ -65,17 +70,7 @@ impl Postgres {
             ready,
             last_signal: "QUIT",
         };
-        let server = Guarded::launch(create_folder(), program);
-        Self {
-            server,
-            port,
-            databases: AtomicU32::new(0),
-        }
-    }
-
-    /// Where the server listens.
-    pub fn port(&self) -> u16 {
-        self.port.number()
+        Self(Server::launch(port, program))
     }
 
     /// The server's own database, from which the others can be seen and shut out.
@@ -89,7 +84,7 @@ impl Postgres {
 
     /// Creates an empty database and returns its URL.
     pub async fn database(&self) -> String {
-        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let name = format!("test_{}", self.next_database());
         self.execute(&format!("CREATE DATABASE {name}")).await;
         self.url_of(&name)
     }
@@ -102,41 +97,6 @@ impl Postgres {
     /// Asks the server's own database for one number.
     pub async fn fetch_i64(&self, sql: &str) -> i64 {
         fetch_i64(&self.url(), sql).await
-    }
-
-    /// What the server has logged since it was last started.
-    pub fn log(&self) -> String {
-        self.server.log()
-    }
-
-    /// The folder of the server and its data.
-    pub fn folder(&self) -> &Path {
-        self.server.folder()
-    }
-
-    /// Shuts down at once; sessions are told so.
-    pub async fn stop(&self) {
-        self.server.order("stop").await;
-    }
-
-    /// Kills all sessions, which are told nothing, and ends the server.
-    pub async fn kill(&self) {
-        self.server.order("kill").await;
-    }
-
-    /// Starts the ended server again, with its port and data.
-    pub async fn start_again(&self) {
-        self.server.start_again().await;
-    }
-
-    /// Stops the clock of the server and all its sessions: connections open, nothing answers.
-    pub async fn freeze(&self) {
-        self.server.order("freeze").await;
-    }
-
-    /// Undoes [`Postgres::freeze`].
-    pub async fn thaw(&self) {
-        self.server.order("thaw").await;
     }
 }
 
@@ -169,7 +129,7 @@ pub async fn fetch_i64(url: &str, sql: &str) -> i64 {
 /// An initialised data folder, made once per process and copied by every server.
 fn template() -> &'static Path {
     static TEMPLATE: LazyLock<(Arc<Guarded>, PathBuf)> = LazyLock::new(|| {
-        let mut command = vec![path(&binary("initdb"))];
+        let mut command = vec![binary("initdb")];
         let options =
             "--no-sync --auth=trust -U postgres --encoding=UTF8 --locale=C --wal-segsize=4 -D data";
         command.extend(options.split(' ').map(String::from));
@@ -185,7 +145,7 @@ fn template() -> &'static Path {
     &TEMPLATE.1
 }
 
-fn binary(name: &str) -> PathBuf {
+fn binary(name: &str) -> String {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -199,8 +159,4 @@ fn binary(name: &str) -> PathBuf {
         version.and_then(|version| version.parse::<u32>().ok())
     });
     find_binary(name, &folders, "postgresql")
-}
-
-fn path(path: &Path) -> String {
-    path.to_str().expect("a path in UTF-8").to_owned()
 }

@@ -29,7 +29,7 @@ impl Prometheus {
         let binary = find_binary("prometheus", &[], "prometheus");
         let folder = create_folder();
         fs::write(folder.join("prometheus.yml"), configuration).expect("a file in our folder");
-        let mut command = vec![binary.to_str().expect("a path in UTF-8").to_owned()];
+        let mut command = vec![binary];
         command.push(format!("--web.listen-address=127.0.0.1:{}", port.number()));
         command
             .extend(["--config.file=prometheus.yml", "--storage.tsdb.path=data"].map(String::from));

@@ -1,21 +1,25 @@
 //! Private Redis servers, made from the installed binary.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::ops::Deref;
+use std::sync::OnceLock;
 
 use redis::{AsyncConnectionConfig, Client, RedisResult, Value};
 
-use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
+use super::guarded::{Program, find_binary, off_runtime};
 use super::port::ReservedPort;
+use super::server::Server;
 
 const DATABASES: u32 = 4096;
 
 /// One Redis server on a port of its own, which keeps nothing when it ends.
-pub struct Redis {
-    server: Arc<Guarded>,
-    port: ReservedPort,
-    databases: AtomicU32,
+pub struct Redis(Server);
+
+impl Deref for Redis {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
+    }
 }
 
 /// The server of all tests that harm none; each asks it for a [`Redis::database`]. Its channels are everyone's.
@@ -43,7 +47,7 @@ impl Redis {
             "--bind 127.0.0.1 --port {} --databases {DATABASES}",
             port.number()
         );
-        let mut command = vec![binary.to_str().expect("a path in UTF-8").to_owned()];
+        let mut command = vec![binary];
         command.extend(options.split(' ').map(String::from));
         command.extend(["--save", "", "--appendonly", "no"].map(String::from));
         command.extend(more);
@@ -53,17 +57,7 @@ impl Redis {
             ready,
             last_signal: "KILL",
         };
-        let server = Guarded::launch(create_folder(), program);
-        Self {
-            server,
-            port,
-            databases: AtomicU32::new(1),
-        }
-    }
-
-    /// Where the server listens.
-    pub fn port(&self) -> u16 {
-        self.port.number()
+        Self(Server::launch(port, program))
     }
 
     /// Logical database 0.
@@ -73,7 +67,8 @@ impl Redis {
 
     /// The URL of a logical database that nobody else uses.
     pub fn database(&self) -> String {
-        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        // Number 0 is that of `Redis::url`.
+        let number = 1 + self.next_database();
         assert!(number < DATABASES, "more databases than the server has");
         format!("redis://127.0.0.1:{}/{number}", self.port())
     }
@@ -81,36 +76,6 @@ impl Redis {
     /// Runs one command, such as `["CONFIG", "SET", "maxmemory", "1"]`, in logical database 0.
     pub async fn cli(&self, command: &[&str]) -> Value {
         cli(&self.url(), command).await.expect("an answer")
-    }
-
-    /// What the server has logged since it was last started.
-    pub fn log(&self) -> String {
-        self.server.log()
-    }
-
-    /// The server's folder.
-    pub fn folder(&self) -> &Path {
-        self.server.folder()
-    }
-
-    /// Kills the server.
-    pub async fn kill(&self) {
-        self.server.order("kill").await;
-    }
-
-    /// Starts the killed server again on its port, empty.
-    pub async fn start_again(&self) {
-        self.server.start_again().await;
-    }
-
-    /// Stops the server's clock: connections open, nothing answers.
-    pub async fn freeze(&self) {
-        self.server.order("freeze").await;
-    }
-
-    /// Undoes [`Redis::freeze`].
-    pub async fn thaw(&self) {
-        self.server.order("thaw").await;
     }
 }
 

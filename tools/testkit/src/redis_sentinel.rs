@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use redis::Value;
 
-use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime};
+use super::guarded::{Guarded, Program, create_folder, find_binary, off_runtime, text_of};
 use super::port::ReservedPort;
 use super::redis::cli;
 use super::redis_cluster::text;
@@ -94,10 +94,8 @@ fn watch(master: &str, port: u16) -> Arc<Guarded> {
     let owner = fs::metadata(&folder).expect("a folder");
     chown(&file, Some(owner.uid()), Some(owner.gid())).expect("a file of ours");
     let binary = find_binary("redis-server", &[], "redis-server");
-    let words = [binary.as_path(), file.as_path(), "--sentinel".as_ref()];
-    let words = words.map(|word| word.to_str().expect("a path in UTF-8").to_owned());
     let program = Program {
-        command: words.into(),
+        command: vec![binary, text_of(&file), "--sentinel".into()],
         ready: "+monitor master",
         last_signal: "KILL",
     };
