@@ -9,6 +9,7 @@ mod counting;
 mod dashboard;
 mod faults;
 mod fleet;
+mod kubernetes;
 mod lab;
 mod life_cycle;
 mod loadtest;
