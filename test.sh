@@ -2,7 +2,8 @@
 # Checks everything that must hold.
 #
 #   ./test.sh          format, lints, docs, all tests: about six minutes on two cores, builds included
-#   ./test.sh --all    and the model checkers, what a request takes, the containers' files, two soaks: twice as long
+#   ./test.sh --all    and the model checkers, what a request takes, the containers' files, the dependencies, two soaks:
+#                      twice as long
 #   ./test.sh NAME     the tests whose names contain NAME
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -89,6 +90,8 @@ if [[ $all ]]; then
   tools/bench/gate
   say "containers, rules and scripts"
   .ci/containers
+  say "dependencies"
+  .ci/dependencies
   # With the tests' features, so that nothing is built twice.
   cargo build --locked --quiet --workspace --all-targets
   say "soak"
