@@ -289,7 +289,7 @@ fn print(texts: &Texts) -> String {
     })
 }
 
-/// The README's table of settings.
+/// The table of settings in `docs/configuration.md`.
 #[cfg(test)]
 pub(super) fn table() -> String {
     let rows = SETTINGS.iter().map(|setting| {

@@ -1,7 +1,7 @@
 //! [`Config`]: every setting, declared once and checked. Only this folder reads the command line and the environment.
 //!
 //! Each field of [`Config`] with an `#[arg]` is a setting: its name gives the flag and the variable, its doc comment
-//! gives the help and the README's table. [`mod@command`] finds the texts, [`values`] turns them into values, [`budget`]
+//! gives the help and the table in `docs/configuration.md`. [`mod@command`] finds the texts, [`values`] turns them into values, [`budget`]
 //! checks what they mean together.
 
 mod address;
@@ -23,7 +23,7 @@ use values::{
     choice, comma_separated, duration, early_refresh, number, percent, socket_address, token, url,
 };
 
-/// Every setting of the service, in the order of the help and of the README's table.
+/// Every setting of the service, in the order of the help and of `docs/configuration.md`.
 ///
 /// A paragraph "Default:" states a default that is not a fixed value, "Example:" a value that complaints suggest
 /// instead of the default.

@@ -221,14 +221,14 @@ fn the_help_of_the_lab_begins_with_its_own_flags() {
 }
 
 #[test]
-fn the_table_of_the_readme_is_made_from_the_declarations() {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once("<!-- settings: begin -->\n").unwrap();
+fn the_table_of_settings_in_the_docs_is_made_from_the_declarations() {
+    let page = include_str!("../../docs/configuration.md");
+    let (_, rest) = page.split_once("<!-- settings: begin -->\n").unwrap();
     let (written, _) = rest.split_once("<!-- settings: end -->").unwrap();
     let table = table();
     assert!(
         written == table,
-        "put this between the README's two markers:\n\n{table}"
+        "put this between the two markers of docs/configuration.md:\n\n{table}"
     );
 }
 

@@ -7,6 +7,7 @@ mod contract;
 mod copies;
 mod counting;
 mod dashboard;
+mod documents;
 mod faults;
 mod fleet;
 mod kubernetes;
