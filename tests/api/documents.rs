@@ -296,7 +296,7 @@ fn what_the_commands_name_exists() {
             let expected = match pair {
                 ["--profile", "'*'"] => continue,
                 ["--profile", profile] => format!("profiles: [{profile}]"),
-                ["pause" | "unpause", service] => format!("\n  {service}:\n"),
+                ["pause" | "unpause" | "exec", service] => format!("\n  {service}:\n"),
                 _ => continue,
             };
             assert!(compose.contains(&expected), "{expected} of {shown:?}");
