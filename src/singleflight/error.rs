@@ -82,7 +82,7 @@ pub(crate) fn message_of(payload: Box<dyn Any + Send>) -> Arc<str> {
     message
 }
 
-/// Drops a panic's payload, which may panic itself. What that one panics with is left alone.
+/// Drops a panic's payload. If its own `Drop` panics, that second payload is leaked: its `Drop` might panic too.
 #[cold]
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {

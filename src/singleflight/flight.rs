@@ -29,7 +29,7 @@ pub(crate) struct Flight<K, T, R> {
     waiting: Mutex<Waiting>,
     /// Whether the load was given the means to write back.
     has_loading: AtomicBool,
-    /// Whether the load may write its result back no more. Held while it does.
+    /// Whether the load must not write its result back. Locked while it writes.
     sealed: Mutex<bool>,
 }
 
@@ -93,14 +93,14 @@ impl<K, T: Clone, R> Flight<K, T, R> {
     }
 
     /// Keeps a load that is not ready. The leader then looks whether it was woken or aborted meanwhile.
-    pub(crate) fn suspend_load(&self, load: impl FnOnce() -> R) -> &R {
+    pub(crate) fn keep_load(&self, load: impl FnOnce() -> R) -> &R {
         let load = self.suspended.get_or_init(load);
         fence(Ordering::SeqCst);
         load
     }
 
-    /// The load, for a thread that has just noted that it is woken, or has landed its flight. Either this thread sees the
-    /// load, or the leader sees what this thread did: each fences between its own act and its look at the other's.
+    /// The load, for a thread that has just noted a wake or a landing. Either this thread sees the load, or the leader sees
+    /// what this thread noted: each of them writes, fences, and then reads what the other writes.
     pub(crate) fn suspended_load(&self) -> Option<&R> {
         fence(Ordering::SeqCst);
         self.suspended.get()
@@ -122,17 +122,17 @@ impl<K, T: Clone, R> Flight<K, T, R> {
     }
 
     /// Notes the first suspension; `now` is not 0.
-    pub(crate) fn suspend(&self, now: u64) {
+    pub(crate) fn note_suspension(&self, now: u64) {
         self.suspended_at.store(now, Ordering::Relaxed);
     }
 
-    /// When the flight landed, for those who have its outcome.
+    /// When the flight landed, for callers that have its outcome.
     pub(crate) fn landed_at(&self) -> u64 {
         self.landed_at.load(Ordering::Relaxed)
     }
 
     /// Notes the landing, before the outcome is published.
-    pub(crate) fn land(&self, now: u64) {
+    pub(crate) fn note_landing(&self, now: u64) {
         self.landed_at.store(now, Ordering::Relaxed);
     }
 
@@ -167,7 +167,7 @@ impl<K, T: Clone, R> Flight<K, T, R> {
         }
     }
 
-    /// Checks for the landing and registers the waker under one lock: a landing in between would wake nobody.
+    /// Registers the waker, unless the flight has landed. One lock covers both: a landing in between would miss the waker.
     fn wait(&self, slot: &mut Option<SlotIndex>, waker: Waker) -> Result<Option<Waker>, Waker> {
         let mut waiting = self.waiting.lock();
         if waiting.landed {
@@ -176,7 +176,7 @@ impl<K, T: Clone, R> Flight<K, T, R> {
         Ok(waiting.wakers.keep(slot, waker))
     }
 
-    /// Gives up the slot of a caller that waits no longer.
+    /// Frees the slot of a caller that has stopped waiting.
     pub(crate) fn unwait(&self, slot: SlotIndex) {
         let waker = self.waiting.lock().wakers.release(slot);
         drop(waker);
@@ -184,7 +184,7 @@ impl<K, T: Clone, R> Flight<K, T, R> {
 
     /// Publishes the outcome and wakes everyone who waits.
     pub(crate) fn publish(&self, outcome: T) {
-        // Only who takes a flight out of the table publishes, so nobody has set it.
+        // A flight is taken out of the table once, and published by the thread that took it out. So this is the first.
         drop(self.outcome.set(outcome));
         let mut waiting = self.waiting.lock();
         waiting.landed = true;
@@ -207,12 +207,12 @@ impl<K, T: Clone, R> Flight<K, T, R> {
         written
     }
 
-    /// Lets the load write back no more; waits for a write that is under way.
+    /// Keeps the load from writing back. Waits for a write that is under way.
     pub(crate) fn seal(&self) {
         *self.sealed.lock() = true;
     }
 
-    /// The same, unless a write is under way.
+    /// Does the same, unless a write is under way.
     pub(super) fn try_seal(&self) -> bool {
         let sealed = self.sealed.try_lock();
         sealed.map(|mut sealed| *sealed = true).is_some()

@@ -43,7 +43,7 @@
 //!   same tracing span from its first poll to its last.
 //! - A group can be used from several runtimes, one after the other or at once. If a runtime ends, the loads that ran on it
 //!   are lost. Followers in other runtimes then load for themselves, and one of them leads.
-//! - A `current_thread` runtime may stand still, while nobody drives it. Followers in other runtimes keep the deadline of
+//! - A `current_thread` runtime stands still while no thread drives it. Followers in other runtimes keep the deadline of
 //!   a load that is stuck in it.
 //!
 //! # What is not detected
@@ -115,8 +115,8 @@
 //! # }
 //! ```
 //!
-//! **Pulling an image once.** Many pods need it, and none of them has to stay for it to be pulled. A pull that nobody
-//! wants any more is stopped:
+//! **Pulling an image once.** Many pods need it, and none of them has to stay for it to be pulled. A pull stops when its
+//! last pod has gone:
 //!
 //! ```
 //! use stampede::singleflight::Group;
@@ -166,9 +166,11 @@
 
 mod caller;
 mod cycles;
+mod drain;
 mod error;
 mod flight;
 mod group;
+mod inner;
 mod loading;
 mod outcome;
 mod runtime;
@@ -176,14 +178,17 @@ mod stats;
 mod sync;
 mod table;
 mod task;
+mod waiting;
 mod wakers;
 
 pub use caller::Call;
+pub use drain::Drained;
 pub use error::Error;
-pub use group::{Builder, Group, Key, Shared};
+pub use group::{Builder, Group};
+pub use inner::{Key, Shared};
 pub use loading::Loading;
-pub use outcome::{Generation, Outcome, Part, Report, Role};
-pub use stats::{Drained, InFlight, Landing, Stats};
+pub use outcome::{Generation, InFlight, Landing, Part, Report, Role};
+pub use stats::{Outcome, Stats};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
-//! How a flight ends, and what its callers are told.
+//! What is told of a flight: to its callers, to the hook when it lands, and to those who list it.
 
 use super::error::Error;
+use super::stats::Outcome;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,21 +24,6 @@ pub enum Role {
     Leader,
     /// It joined a flight that was under way; its own loader was never called.
     Follower,
-}
-
-/// How a flight ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The load returned a value.
-    Ok,
-    /// The load returned its error.
-    Error,
-    /// The load panicked.
-    Panic,
-    /// The deadline passed first.
-    Timeout,
-    /// The flight was aborted: by its last caller's leaving, by a drain, or with the runtime that its load ran on.
-    Aborted,
 }
 
 /// A caller's part in a flight, however it ended.
@@ -72,58 +58,58 @@ pub struct Report<V, E> {
     pub part: Option<Part>,
 }
 
-/// A flight's outcome as its callers share it.
-pub(crate) enum Ending<V, E> {
-    Ok(Arc<V>),
-    Failed(Arc<E>),
-    Panicked(Arc<str>),
-    TimedOut,
-    Aborted,
-    /// The load went down with the runtime that it ran on.
-    Lost,
+/// A flight that has just landed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Landing<'a, K> {
+    /// What was loaded.
+    pub key: &'a K,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the load panicked with, if it did.
+    pub panic: Option<&'a str>,
+    /// All of its callers: 1 if none joined the leader.
+    pub callers: u32,
+    /// From its load's first suspension to its landing: zero if the load was ready at once.
+    pub took: Duration,
+    /// Which flight it was.
+    pub generation: Generation,
 }
 
-impl<V, E> Ending<V, E> {
-    pub(crate) fn outcome(&self) -> Outcome {
-        match self {
-            Self::Ok(_) => Outcome::Ok,
-            Self::Failed(_) => Outcome::Error,
-            Self::Panicked(_) => Outcome::Panic,
-            Self::TimedOut => Outcome::Timeout,
-            Self::Aborted | Self::Lost => Outcome::Aborted,
-        }
-    }
+/// A flight that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InFlight<K> {
+    /// What is being loaded.
+    pub key: K,
+    /// How long ago its load was first suspended.
+    pub age: Duration,
+    /// All callers that have joined so far.
+    pub callers: u32,
+    /// Which flight it is.
+    pub generation: Generation,
+    /// Whether the next caller for the key would join it: false once it has been forgotten.
+    pub current: bool,
+}
 
-    #[inline]
-    pub(crate) fn into_result(self) -> Result<Arc<V>, Error<E>> {
-        match self {
-            Self::Ok(value) => Ok(value),
-            Self::Failed(error) => Err(Error::Failed(error)),
-            Self::Panicked(message) => Err(Error::Panicked(message)),
-            Self::TimedOut => Err(Error::TimedOut),
-            Self::Aborted | Self::Lost => Err(Error::Aborted),
-        }
+/// The result that a flight's callers share.
+pub(crate) type SharedResult<V, E> = Result<Arc<V>, Error<E>>;
+
+/// How a flight ended: none if its load went down with the runtime that it ran on.
+pub(crate) type Ending<V, E> = Option<SharedResult<V, E>>;
+
+/// What an ending counts as.
+pub(crate) fn outcome_of<V, E>(ending: &Ending<V, E>) -> Outcome {
+    match ending {
+        Some(Ok(_)) => Outcome::Ok,
+        Some(Err(Error::Failed(_))) => Outcome::Error,
+        Some(Err(Error::Panicked(_))) => Outcome::Panic,
+        Some(Err(Error::TimedOut)) => Outcome::Timeout,
+        _ => Outcome::Aborted,
     }
 }
 
-impl<V, E> From<Result<V, E>> for Ending<V, E> {
-    fn from(result: Result<V, E>) -> Self {
-        match result {
-            Ok(value) => Self::Ok(Arc::new(value)),
-            Err(error) => Self::Failed(Arc::new(error)),
-        }
-    }
-}
-
-impl<V, E> Clone for Ending<V, E> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Ok(value) => Self::Ok(Arc::clone(value)),
-            Self::Failed(error) => Self::Failed(Arc::clone(error)),
-            Self::Panicked(message) => Self::Panicked(Arc::clone(message)),
-            Self::TimedOut => Self::TimedOut,
-            Self::Aborted => Self::Aborted,
-            Self::Lost => Self::Lost,
-        }
-    }
+/// What an ending is for a caller that cannot load for itself.
+pub(crate) fn result_of<V, E>(ending: Ending<V, E>) -> SharedResult<V, E> {
+    ending.unwrap_or(Err(Error::Aborted))
 }

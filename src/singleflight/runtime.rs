@@ -28,10 +28,10 @@ pub(crate) trait Rest: Send + Sync {
     /// Ends it: at once if it has not been spawned, else soon.
     fn abort(&self);
 
-    /// Whether it goes on only while somebody drives its runtime, which has no threads of its own.
-    fn has_to_be_driven(&self) -> bool;
+    /// Whether its runtime is a `current_thread` one, which stands still while no thread drives it.
+    fn is_on_current_thread(&self) -> bool;
 
-    /// Whether it may stand still although the runtime that this thread is in goes on.
+    /// Whether it may stand still while the runtime that this thread is in goes on.
     fn may_stand_still(&self) -> bool;
 }
 
@@ -86,13 +86,13 @@ impl<T: Future<Output = ()> + Send + 'static> Rest for Sleeper<T> {
         drop(before);
     }
 
-    fn has_to_be_driven(&self) -> bool {
+    fn is_on_current_thread(&self) -> bool {
         self.runtime.0.runtime_flavor() == RuntimeFlavor::CurrentThread
     }
 
     fn may_stand_still(&self) -> bool {
         let is_ours = |here: Runtime| here.0.id() == self.runtime.0.id();
-        self.has_to_be_driven() && !Runtime::current().is_some_and(is_ours)
+        self.is_on_current_thread() && !Runtime::current().is_some_and(is_ours)
     }
 }
 
@@ -135,7 +135,7 @@ impl Timer {
         Handle::try_current().is_ok_and(|here| here.id() == self.runtime)
     }
 
-    /// Ready when the time has come, or when nobody keeps it any more because the runtime has ended.
+    /// Ready when the time has come, and when the runtime that kept it has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // A load that has used up its task's budget must not hide the time.
         let mut sleep = unconstrained(self.sleep.as_mut());
@@ -143,7 +143,7 @@ impl Timer {
         catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Ready(()))
     }
 
-    /// Leaves it to the next one who needs it, without its waker and so without what that leads to.
+    /// Keeps it for the next call that needs one. It gives up its waker, and with it what the waker holds.
     pub(crate) fn keep(mut self) {
         if self
             .poll(&mut Context::from_waker(Waker::noop()))

@@ -4,11 +4,13 @@
 //! what leaves the table is handed out, so that keys and values are dropped outside.
 
 use super::flight::Flight;
+use super::stats::{Outcome, Stats};
 use super::sync::{AtomicBool, AtomicU32, Mutex, Ordering};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
+use std::ops::Add;
 use std::sync::Arc;
 
 /// Flights by key, in shards.
@@ -22,28 +24,17 @@ pub(crate) struct Table<K, T, R> {
 #[repr(align(128))]
 struct Shard<K, T, R> {
     flights: Mutex<Flights<K, T, R>>,
-    /// Flights that have left the table, and whose outcome is not known to everyone yet.
+    /// Flights that have left the table, and whose callers or hook have not all been told yet.
     landing: AtomicU32,
 }
 
 struct Flights<K, T, R> {
-    /// Current flights by the hash of their key, forgotten ones by a hash of their generation: many of one key would
-    /// be in each other's way.
+    /// Current flights by the hash of their key, forgotten ones by a hash of their generation: many forgotten ones of one
+    /// key would collide.
     table: HashTable<Arc<Flight<K, T, R>>>,
     last_generation: u64,
-    tallies: Tallies,
-}
-
-/// What a shard has counted.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Tallies {
-    pub(crate) flights: u64,
-    pub(crate) joins: u64,
-    pub(crate) saturated: u64,
-    pub(crate) forgotten: u64,
-    /// Flights that ended, by the number of their way of ending.
-    pub(crate) landings: [u64; WAYS_TO_LAND],
-    pub(crate) in_flight: usize,
+    /// What this shard has counted, but for the flights that are under way.
+    stats: Stats,
 }
 
 /// Where a caller ends up.
@@ -66,9 +57,6 @@ pub(crate) enum Refused {
     Closed,
 }
 
-/// How many ways of ending are told apart.
-pub(crate) const WAYS_TO_LAND: usize = 5;
-
 /// A table that grew beyond this many flights gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 64;
 
@@ -80,7 +68,7 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
             flights: Mutex::new(Flights {
                 table: HashTable::new(),
                 last_generation: 0,
-                tallies: Tallies::default(),
+                stats: Stats::default(),
             }),
             landing: AtomicU32::new(0),
         };
@@ -115,52 +103,53 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
                 // A key stays in its shard, so numbers that rise within each shard and differ between them will do.
                 let generation = flights.last_generation * self.shards.len() as u64 + index as u64;
                 let flight = Arc::new(Flight::new(key.to_owned(), hash, generation));
-                flights.tallies.flights += 1;
+                flights.stats.flights += 1;
                 entry.insert(Arc::clone(&flight));
                 Boarding::Leader(flight)
             }
             Entry::Occupied(entry) => {
                 let flight = entry.get();
                 if !admit(flight) {
+                    flights.stats.reentrant += 1;
                     return Boarding::Refused(Refused::Reentrant);
                 }
                 if !flight.join(most_callers) {
-                    flights.tallies.saturated += 1;
+                    flights.stats.saturated += 1;
                     return Boarding::Refused(Refused::Saturated);
                 }
-                flights.tallies.joins += 1;
+                flights.stats.joins += 1;
                 Boarding::Follower(Arc::clone(flight))
             }
         }
     }
 
-    /// Takes out exactly this flight; none if somebody else has done so. Nobody can join it any more. If it is
-    /// `to_be_settled`, or has followers, it counts as unsettled until [`Table::landed`] is called.
+    /// Takes out exactly this flight, so that no caller can join it any more; none if it was taken out before. If it is
+    /// `to_be_settled`, or has followers, it counts as unsettled until [`Table::settle`] is called.
     pub(crate) fn remove(
         &self,
         flight: &Arc<Flight<K, T, R>>,
-        way: usize,
+        outcome: Outcome,
         to_be_settled: bool,
     ) -> Option<Arc<Flight<K, T, R>>> {
         let shard = &self.shards[self.index(flight.hash)];
         let mut flights = shard.flights.lock();
         let entry = flights.take(flight)?;
         entry.current.store(false, Ordering::Release);
-        flights.tallies.landings[way] += 1;
+        flights.stats.count(outcome);
         if to_be_settled || flight.callers() > 1 {
             shard.landing.fetch_add(1, Ordering::Relaxed);
         }
         Some(entry)
     }
 
-    /// Notes that everyone knows the outcome of a flight that was removed.
-    pub(crate) fn landed(&self, flight: &Flight<K, T, R>) {
+    /// Notes that callers and hook have been told of a flight that was removed.
+    pub(crate) fn settle(&self, flight: &Flight<K, T, R>) {
         let shard = &self.shards[self.index(flight.hash)];
         shard.landing.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Takes a caller off a flight; true if it was the last and the flight is to be aborted for it, in which case
-    /// nobody can join it any more, and its load writes nothing back.
+    /// Takes a caller off a flight. True if it was the last, and `abort` is set: then no caller can join the flight any
+    /// more, and its load writes nothing back.
     pub(crate) fn leave(&self, flight: &Arc<Flight<K, T, R>>, abort: bool) -> bool {
         let shard = &self.shards[self.index(flight.hash)];
         let mut flights = shard.flights.lock();
@@ -186,7 +175,7 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
         let is_current = flight.is_current();
         if is_current {
             flights.hide(flight);
-            flights.tallies.forgotten += 1;
+            flights.stats.forgotten += 1;
         }
         is_current
     }
@@ -211,20 +200,25 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
         all
     }
 
+    /// Counts something that happened to a flight.
+    pub(crate) fn count(&self, flight: &Flight<K, T, R>, counter: impl Fn(&mut Stats) -> &mut u64) {
+        let shard = &self.shards[self.index(flight.hash)];
+        *counter(&mut shard.flights.lock().stats) += 1;
+    }
+
     /// What all shards have counted together.
-    pub(crate) fn tallies(&self) -> Tallies {
-        self.shards.iter().fold(Tallies::default(), |sum, shard| {
+    pub(crate) fn stats(&self) -> Stats {
+        let of = |shard: &Shard<K, T, R>| {
             let flights = shard.flights.lock();
-            let of = &flights.tallies;
-            Tallies {
-                flights: sum.flights + of.flights,
-                joins: sum.joins + of.joins,
-                saturated: sum.saturated + of.saturated,
-                forgotten: sum.forgotten + of.forgotten,
-                landings: std::array::from_fn(|way| sum.landings[way] + of.landings[way]),
-                in_flight: sum.in_flight + flights.table.len(),
+            Stats {
+                in_flight: flights.table.len(),
+                ..flights.stats
             }
-        })
+        };
+        self.shards
+            .iter()
+            .map(of)
+            .fold(Stats::default(), Stats::add)
     }
 
     /// Begins no new flights from now on.
@@ -237,7 +231,7 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// How many flights are under way, or have landed but not everyone knows yet.
+    /// How many flights are under way, or have landed but their callers or hook have not been told yet.
     pub(crate) fn unsettled(&self) -> usize {
         let of = |shard: &Shard<K, T, R>| {
             // A flight that leaves the table begins to land under the same lock.

@@ -5,10 +5,10 @@
 //! it runs in one place, whether or not its callers stay or are polled.
 
 use super::cycles::Polling;
-use super::error::message_of;
-use super::group::{GroupFlight, Inner, Key, NoRuntime, Shared};
-use super::outcome::Ending;
-use super::runtime::{Rest, Runtime, Sleeper, Timer};
+use super::error::{Error, message_of};
+use super::inner::{GroupFlight, Inner, Key, Shared, Suspended};
+use super::outcome::{SharedResult, result_of};
+use super::runtime::{Runtime, Sleeper, Timer};
 use futures_util::task::{ArcWake, waker_ref};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,13 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tracing::Span;
-
-/// A load that was suspended.
-pub(crate) struct Suspended {
-    /// The span that it runs in, from its first poll to its last.
-    pub(crate) span: Span,
-    pub(crate) rest: Box<dyn Rest>,
-}
 
 /// The load's waker, from its first poll until its task polls it.
 impl<K: Key, V: Shared, E: Shared> ArcWake for GroupFlight<K, V, E> {
@@ -34,31 +27,31 @@ impl<K: Key, V: Shared, E: Shared> ArcWake for GroupFlight<K, V, E> {
     }
 }
 
-/// What came of a load's first poll.
-pub(crate) enum Begun<V, E> {
-    /// The flight has landed.
-    Ended(Ending<V, E>),
-    /// The rest of the load is a task, or will be.
-    Suspended,
-    /// There is no runtime for the rest of the load.
-    NoRuntime,
+/// A caller's loader, which is given the flight that it loads for.
+pub(crate) trait Loader<K, V, E>: FnOnce(&Arc<GroupFlight<K, V, E>>) -> Self::Load {
+    type Load: Future<Output = Result<V, E>> + Send + 'static;
 }
 
-/// Calls the loader of a new flight and polls its load once. Whatever panics there is the load's outcome, so that no way
-/// out leaves the key behind.
-pub(crate) fn begin<K: Key, V: Shared, E: Shared, Fut>(
-    group: &Arc<Inner<K, V, E>>,
-    flight: &Arc<GroupFlight<K, V, E>>,
-    loader: impl FnOnce(&Arc<GroupFlight<K, V, E>>) -> Fut,
-) -> Begun<V, E>
+impl<K, V, E, L, Fut> Loader<K, V, E> for L
 where
+    L: FnOnce(&Arc<GroupFlight<K, V, E>>) -> Fut,
     Fut: Future<Output = Result<V, E>> + Send + 'static,
 {
+    type Load = Fut;
+}
+
+/// Calls the loader of a new flight and polls its load once. The result, if the flight has landed; none if the rest of the
+/// load is a task, or will be. A panic in here is the load's outcome, so that no way out leaves the key behind.
+pub(crate) fn begin<K: Key, V: Shared, E: Shared>(
+    group: &Arc<Inner<K, V, E>>,
+    flight: &Arc<GroupFlight<K, V, E>>,
+    loader: impl Loader<K, V, E>,
+) -> Option<SharedResult<V, E>> {
     let polling = Polling::of(group.id_of(flight));
     // Out here, so that a load that panicked is not dropped while that panic unwinds.
     let (mut span, mut load) = (None, None);
     let polled = catch_unwind(AssertUnwindSafe(|| {
-        if let Some(open) = &group.config.span {
+        if let Some(open) = &group.config.load_span {
             span = Some(open(&flight.key));
         }
         let _entered = span.as_ref().map(Span::enter);
@@ -68,38 +61,40 @@ where
     }));
     let ending = match (polled, load) {
         (Ok(Poll::Pending), Some(load)) => {
-            let Err(NoRuntime) = suspend(group, flight, load, span) else {
-                return Begun::Suspended;
-            };
-            group.land(flight, Ending::Lost, false);
-            return Begun::NoRuntime;
+            if make_task(group, flight, load, span) {
+                return None;
+            }
+            group.land(flight, &None, false);
+            return Some(Err(Error::NoRuntime));
         }
-        (polled, load) => ended(polled, load),
+        (polled, load) => Some(ended(polled, load)),
     };
     drop(polling);
-    let landed = group.land(flight, ending, true);
-    // A drain has aborted it meanwhile, if not this.
-    let landed = landed.or_else(|| flight.outcome());
-    Begun::Ended(landed.unwrap_or(Ending::Aborted))
+    if group.land(flight, &ending, true) {
+        return ending;
+    }
+    // A drain has landed the flight before, with another ending.
+    Some(result_of(flight.outcome().flatten()))
 }
 
-/// Makes the rest of a load a task, which sees to it from then on that the flight lands.
-fn suspend<K: Key, V: Shared, E: Shared, Fut>(
+/// Makes the rest of a load a task, which sees to it from then on that the flight lands; false if there is no runtime for
+/// it.
+fn make_task<K: Key, V: Shared, E: Shared, Fut>(
     group: &Arc<Inner<K, V, E>>,
     flight: &Arc<GroupFlight<K, V, E>>,
     load: Pin<Box<Fut>>,
     span: Option<Span>,
-) -> Result<(), NoRuntime>
+) -> bool
 where
     Fut: Future<Output = Result<V, E>> + Send + 'static,
 {
     let now = group.clock.now();
     let timer = Timer::at(group.clock.instant(now) + group.config.deadline);
     let (Some(runtime), Some(mut timer)) = (Runtime::current(), timer) else {
-        discard(Some(load));
-        return Err(NoRuntime);
+        drop_load(Some(load));
+        return false;
     };
-    flight.suspend(now);
+    flight.note_suspension(now);
     let waker = waker_ref(flight);
     let is_late = timer.poll(&mut Context::from_waker(&waker)).is_ready();
     let task = Task {
@@ -108,25 +103,25 @@ where
         load: Some(load),
         timer: Some(timer),
     };
-    let Suspended { rest, .. } = flight.suspend_load(|| Suspended {
+    let Suspended { rest, .. } = flight.keep_load(|| Suspended {
         span: span.unwrap_or_else(Span::current),
         rest: Box::new(Sleeper::new(runtime, task)),
     });
     if is_late || flight.was_woken() {
         rest.wake();
     }
-    // Those who wait already may have to keep the time themselves.
-    if rest.has_to_be_driven() {
+    // Followers that wait already may have to keep the deadline themselves.
+    if rest.is_on_current_thread() {
         flight.wake_all();
     }
     // It may have been aborted when there was nothing to abort yet.
     if flight.has_landed() {
         rest.abort();
     }
-    Ok(())
+    true
 }
 
-/// The rest of a load. Dropped before its end, by its runtime or by who aborts it, it lands the flight as lost.
+/// The rest of a load. If it is aborted, or its runtime ends, its `Drop` lands the flight as lost.
 struct Task<K: Key, V: Shared, E: Shared, Fut> {
     group: Arc<Inner<K, V, E>>,
     flight: Arc<GroupFlight<K, V, E>>,
@@ -160,11 +155,11 @@ where
         drop(polling);
         if !matches!(polled, Ok(Poll::Pending)) {
             let ending = ended(polled, load.take());
-            group.land(flight, ending, false);
+            group.land(flight, &Some(ending), false);
         } else if deadline.poll(cx).is_ready() {
             flight.seal();
-            group.land(flight, Ending::TimedOut, false);
-            discard(load.take());
+            group.land(flight, &Some(Err(Error::TimedOut)), false);
+            drop_load(load.take());
         } else {
             return Poll::Pending;
         }
@@ -178,9 +173,9 @@ where
 impl<K: Key, V: Shared, E: Shared, Fut> Drop for Task<K, V, E, Fut> {
     fn drop(&mut self) {
         if let Some(load) = self.load.take() {
-            // First, so that no caller waits for what the load does when it is dropped.
-            self.group.land(&self.flight, Ending::Lost, false);
-            discard(Some(load));
+            // First, so that no caller waits for the load's own `Drop`.
+            self.group.land(&self.flight, &None, false);
+            drop_load(Some(load));
         }
     }
 }
@@ -190,17 +185,18 @@ impl<K: Key, V: Shared, E: Shared, Fut> Drop for Task<K, V, E, Fut> {
 fn ended<V, E, Fut>(
     polled: std::thread::Result<Poll<Result<V, E>>>,
     load: Option<Pin<Box<Fut>>>,
-) -> Ending<V, E> {
-    let ending = match polled {
-        Ok(Poll::Ready(result)) => result.into(),
+) -> SharedResult<V, E> {
+    let result = match polled {
+        Ok(Poll::Ready(Ok(value))) => Ok(Arc::new(value)),
+        Ok(Poll::Ready(Err(error))) => Err(Error::Failed(Arc::new(error))),
         Ok(Poll::Pending) => unreachable!("a load that is pending has not ended"),
-        Err(payload) => Ending::Panicked(message_of(payload)),
+        Err(payload) => Err(Error::Panicked(message_of(payload))),
     };
-    discard(load).map_or(ending, Ending::Panicked)
+    drop_load(load).map_or(result, |message| Err(Error::Panicked(message)))
 }
 
 /// Drops a load, and says what its `Drop` panicked with.
-fn discard<Fut>(load: Option<Pin<Box<Fut>>>) -> Option<Arc<str>> {
+fn drop_load<Fut>(load: Option<Pin<Box<Fut>>>) -> Option<Arc<str>> {
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(load)));
     dropped.err().map(message_of)
 }

@@ -58,7 +58,7 @@ async fn a_load_may_ask_for_other_keys() {
     assert_eq!(group.stats().reentrant, 0);
 }
 
-/// Each of them is a leader of its own and a follower of the other: whoever closes the circle is refused.
+/// Each of them leads its own flight and follows the other's. The call that closes the circle is refused.
 #[tokio::test]
 async fn two_loads_that_ask_for_each_other_are_told_apart() {
     let group = TextGroup::new();
@@ -171,7 +171,7 @@ async fn a_circle_through_another_task_is_ended_by_the_deadline() {
     assert!(matches!(call.await, Err(Error::TimedOut)));
 }
 
-/// It never waits for itself: nobody waits for what was started.
+/// It never waits for itself: no call waits for the flight that it started.
 #[tokio::test]
 async fn a_load_may_start_a_call_for_its_own_key_and_never_await_it() {
     let group = TextGroup::new();

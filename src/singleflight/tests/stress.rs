@@ -1,4 +1,4 @@
-//! Many tasks on few keys: no two loads of a key overlap, and nobody gets a flight that ended before it asked.
+//! Many tasks on few keys: no two loads of a key overlap, and no caller gets a flight that ended before it asked.
 //!
 //! Two published peers fail this within seconds.
 

@@ -8,6 +8,7 @@ macro_rules! scenarios {
         pub(super) mod $kernel {
             use crate::$kernel::flight::Flight;
             use crate::$kernel::runtime::{Rest, Runtime, Sleeper};
+            use crate::$kernel::stats::Outcome;
             use crate::$kernel::table::{Boarding, Table};
             use crate::world::runtime::Handle;
             use loom::future::block_on;
@@ -40,12 +41,12 @@ macro_rules! scenarios {
 
             /// What the group does when a load ends: by its leader nothing is published if it is alone.
             fn land(table: &TestTable, flight: &TestFlight, outcome: u32, its_leader: bool) -> bool {
-                let Some(removed) = table.remove(flight, 0, !its_leader) else { return false };
+                let Some(removed) = table.remove(flight, Outcome::Ok, !its_leader) else { return false };
                 let is_alone = its_leader && flight.callers() == 1;
                 if !is_alone {
-                    flight.land(1);
+                    flight.note_landing(1);
                     flight.publish(outcome);
-                    table.landed(flight);
+                    table.settle(flight);
                 }
                 drop(removed);
                 true
@@ -103,7 +104,7 @@ macro_rules! scenarios {
                 for thread in threads {
                     thread.join().unwrap();
                 }
-                assert_eq!((table.tallies().in_flight, table.unsettled()), (0, 0));
+                assert_eq!((table.stats().in_flight, table.unsettled()), (0, 0));
             }
 
             /// One call each.
@@ -130,7 +131,7 @@ macro_rules! scenarios {
                 assert!(land(&table, &first, 1, false), "the older flight was disturbed");
                 assert!(!first.is_current());
                 other.join().unwrap();
-                assert_eq!(table.tallies().in_flight, 0);
+                assert_eq!(table.stats().in_flight, 0);
             }
 
             /// A load writes its result into a cache while a writer forgets its flight and then clears the cache.
@@ -163,7 +164,7 @@ macro_rules! scenarios {
                     land(&table, &flight, 7, false);
                 }
                 other.join().unwrap();
-                assert_eq!(table.tallies().in_flight, 0);
+                assert_eq!(table.stats().in_flight, 0);
             }
 
             /// The rest of a load, and whether it is still there.
@@ -190,7 +191,7 @@ macro_rules! scenarios {
 
             /// What the leader does with a load that is not ready, and with one that is past its deadline already.
             fn suspend(flight: &TestFlight, runtime: &Handle, dropped: &Arc<AtomicBool>, is_late: bool) {
-                let rest = flight.suspend_load(|| Box::new(sleeper(runtime, dropped)) as Box<_>);
+                let rest = flight.keep_load(|| Box::new(sleeper(runtime, dropped)) as Box<_>);
                 if is_late || flight.was_woken() {
                     rest.wake();
                 }
@@ -269,7 +270,7 @@ macro_rules! scenarios {
                 call(&table, &AtomicU32::new(0));
                 other.join().unwrap();
                 writer.join().unwrap();
-                assert_eq!((table.tallies().in_flight, table.unsettled()), (0, 0));
+                assert_eq!((table.stats().in_flight, table.unsettled()), (0, 0));
             }
 
             /// Two threads wake a load while a third one aborts it: it is spawned once at most, and it goes.

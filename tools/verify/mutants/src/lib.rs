@@ -28,12 +28,12 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "publish_before_remove",
-        file: "group.rs",
-        before: "        let removed =
-            self.table",
+        file: "inner.rs",
+        before: "        let Some(removed) = self
+            .table",
         after: "        flight.publish(ending.clone());
-        let removed =
-            self.table",
+        let Some(removed) = self
+            .table",
     },
     Mutant {
         name: "remove_by_key",
@@ -111,7 +111,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "nobody_keeps_the_time",
         file: "task.rs",
-        before: "    if rest.has_to_be_driven() {
+        before: "    if rest.is_on_current_thread() {
         flight.wake_all();
     }",
         after: "",
@@ -119,9 +119,9 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "lost_load_does_not_land",
         file: "task.rs",
-        before: "            self.group.land(&self.flight, Ending::Lost, false);
-            discard(Some(load));",
-        after: "            discard(Some(load));",
+        before: "            self.group.land(&self.flight, &None, false);
+            drop_load(Some(load));",
+        after: "            drop_load(Some(load));",
     },
     Mutant {
         name: "followers_go_down_with_the_load",
@@ -131,40 +131,40 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "slots_are_not_freed",
-        file: "caller.rs",
+        file: "waiting.rs",
         before: "            self.flight.unwait(slot);",
         after: "            let _ = slot;",
     },
     Mutant {
         name: "forgotten_is_not_sealed",
-        file: "group.rs",
+        file: "inner.rs",
         before: "        flight.seal();
-        self.inner.table.forget(flight)",
-        after: "        self.inner.table.forget(flight)",
+        self.table.forget(flight)",
+        after: "        self.table.forget(flight)",
     },
     Mutant {
         name: "drain_does_not_wait_for_hooks",
-        file: "group.rs",
+        file: "inner.rs",
         before: "        if is_told {
-            self.tell(flight, &ending);
+            self.tell(flight, ending);
         }
         if is_told || !is_alone {
-            self.table.landed(flight);
+            self.table.settle(flight);
         }",
         after: "        if is_told || !is_alone {
-            self.table.landed(flight);
+            self.table.settle(flight);
         }
         if is_told {
-            self.tell(flight, &ending);
+            self.tell(flight, ending);
         }",
     },
     Mutant {
         name: "hook_before_publish",
-        file: "group.rs",
+        file: "inner.rs",
         before: "        let is_alone = its_leader && flight.callers() == 1;",
         after: "        let is_alone = its_leader && flight.callers() == 1;
         if is_told {
-            self.tell(flight, &ending);
+            self.tell(flight, ending);
         }
         let is_told = false;",
     },
@@ -172,7 +172,7 @@ const MUTANTS: &[Mutant] = &[
 
 /// What of the sources a checker is given.
 pub enum Part<'a> {
-    /// The kernel alone: the table, its flights, and what spawns and aborts the rest of a load. On locks and atomics of the
+    /// The kernel alone: the table with its sums, its flights, and what spawns and aborts the rest of a load. On locks and atomics of the
     /// checker's own, and with its `crate::world` for tokio.
     Kernel {
         /// The file that stands for `sync.rs`.
@@ -187,7 +187,7 @@ pub enum Part<'a> {
     Whole,
 }
 
-const KERNEL: [&str; 4] = ["flight.rs", "runtime.rs", "table.rs", "wakers.rs"];
+const KERNEL: [&str; 5] = ["flight.rs", "runtime.rs", "stats.rs", "table.rs", "wakers.rs"];
 
 /// A module of the file that stands for `sync.rs`.
 const ONCE_LOCK: &str = include_str!("once_lock.rs");
