@@ -10,8 +10,8 @@
 //! - [`store`] asks PostgreSQL or SQLite, with a hard limit of queries;
 //! - [`template`] is what it is all about.
 //!
-//! Around them: [`config`] reads the settings, [`backends`] and [`app`] build the parts and run them, [`metrics`] counts,
-//! [`telemetry`] logs, [`signals`] ends it, [`healthcheck`] asks from outside.
+//! Around them: [`config`] reads the settings, [`backends`] and [`app`] build the parts and run them, [`metrics`] counts
+//! [`outcomes`], [`telemetry`] logs, [`signals`] ends it, [`healthcheck`] asks from outside.
 //! [`lab`] makes a stampede, and [`fault`]s, for a person to see what comes of them.
 
 pub mod app;
@@ -25,6 +25,7 @@ pub mod http;
 pub mod lab;
 
 pub mod metrics;
+pub mod outcomes;
 pub mod service;
 pub mod signals;
 pub mod singleflight;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::breaker::{Backoff, Breaker, Verdict};
 use crate::fault::{Broken, Fault, Switch};
 use crate::metrics::Metrics;
-use crate::metrics::labels::{Operation, Reason};
+use crate::outcomes::{Operation, Reason};
 
 /// Lets calls through, or fails them. Cheap to clone.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use super::gate::FaultGate;
 use crate::fault::Switch;
 use crate::freshness::{Content, Copies, Entry, Moment, Rules, Stored};
 use crate::metrics::Metrics;
-use crate::metrics::labels::Operation;
+use crate::outcomes::Operation;
 use crate::template::TemplateId;
 
 /// Entries in this process.

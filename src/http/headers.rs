@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 
 use crate::freshness::Content;
-use crate::metrics::labels::Source;
+use crate::outcomes::Source;
 use crate::service::{Answer, Timings};
 use crate::template::{Template, TemplateId};
 

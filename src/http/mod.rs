@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::config::{Config, Secret};
 use crate::metrics::Metrics;
-use crate::metrics::labels::ShedReason;
+use crate::outcomes::ShedReason;
 use crate::service::TemplateService;
 pub(crate) use observe::count_in_process;
 pub(crate) use problems::HttpError;

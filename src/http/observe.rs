@@ -13,8 +13,9 @@ use tracing::debug;
 
 use super::Http;
 use super::problems::{self, HttpError};
-use crate::metrics::labels::{Method, Route, Source};
+use crate::metrics::labels::{Method, Route};
 use crate::metrics::{HUNG_UP, HttpMetrics, Metrics};
+use crate::outcomes::Source;
 use crate::service::Refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

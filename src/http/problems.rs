@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tracing::error;
 
-use crate::metrics::labels::{ShedReason, Source};
+use crate::outcomes::{ShedReason, Source};
 use crate::service::{ChangeRefusal, Refusal};
 
 /// Why a request is not answered as asked.

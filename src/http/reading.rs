@@ -19,7 +19,8 @@ use super::observe::{Observed, ResponseCount, request_id};
 use super::problems::{self, HttpError};
 use super::{AnswerBody, Http};
 use crate::freshness::Content;
-use crate::metrics::labels::{Method, Route, Source};
+use crate::metrics::labels::{Method, Route};
+use crate::outcomes::Source;
 use crate::template::TemplateId;
 
 /// The handler of the route.

@@ -18,7 +18,7 @@ use super::headers::{self, version_of};
 use super::observe::ResponseCount;
 use super::problems::HttpError;
 use super::{Http, reading};
-use crate::metrics::labels::Source;
+use crate::outcomes::Source;
 use crate::store::{Change, Condition};
 use crate::template::{State as TemplateState, TemplateId};
 

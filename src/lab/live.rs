@@ -10,8 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::tally::Sources;
 use super::{Shared, milliseconds};
-use crate::metrics::labels::Source;
 use crate::metrics::{Metrics, Reading};
+use crate::outcomes::Source;
 
 /// The last five minutes.
 pub(super) struct Live {

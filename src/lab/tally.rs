@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::milliseconds;
-use crate::metrics::labels::{Labels as _, Source};
+use crate::metrics::labels::Labels as _;
+use crate::outcomes::Source;
 
 /// What became of some requests, in the order in which they ended.
 #[derive(Debug, Default)]

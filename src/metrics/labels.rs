@@ -1,6 +1,13 @@
-//! The closed sets of label values. Nothing that a caller sends becomes a label value.
+//! The names of label values. They come from closed sets, so that nothing that a caller sends becomes a label value.
+//!
+//! What the members of a set mean is said in [`crate::outcomes`]. The sets of the `http_` series are here.
 
 use std::fmt::Debug;
+
+use crate::outcomes::{
+    FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source,
+    StaleReason,
+};
 
 /// A closed set of label values, or a pair of such sets.
 pub trait Labels: Copy + Debug + PartialEq + 'static {
@@ -16,13 +23,10 @@ pub trait Labels: Copy + Debug + PartialEq + 'static {
     fn index(self) -> usize;
 }
 
-macro_rules! labels {
-    ($(#[$doc:meta])* $name:ident is $label:literal { $($(#[$member_doc:meta])* $member:ident = $value:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$member_doc])* $member,)+ }
-
-        impl $name {
+/// States the label that a closed set is the values of, and the value that names each member.
+macro_rules! names {
+    ($($set:ty as $label:literal { $($member:ident = $value:literal),+ $(,)? })+) => { $(
+        impl $set {
             /// Every member.
             pub const ALL: &'static [Self] = &[$(Self::$member,)+];
 
@@ -32,7 +36,15 @@ macro_rules! labels {
             }
         }
 
-        impl Labels for $name {
+        const _: () = {
+            let mut at = 0;
+            while at < <$set>::ALL.len() {
+                assert!(<$set>::ALL[at] as usize == at, "members are named in the order of their set");
+                at += 1;
+            }
+        };
+
+        impl Labels for $set {
             const NAMES: &'static [&'static str] = &[$label];
             const COUNT: usize = Self::ALL.len();
             fn all() -> Vec<Self> {
@@ -45,177 +57,61 @@ macro_rules! labels {
                 self as usize
             }
         }
-    };
+    )+ };
 }
 
-labels! {
-    /// The source of the answer to a request for a template.
-    Source is "source" {
-        /// The cache.
-        Hit = "hit",
-        /// The in-process copy that Redis or the database has just confirmed.
-        Near = "near",
-        /// The in-process copy, while the cache could not be asked.
-        Local = "local",
-        /// The database, by this caller's own load or change.
-        Loaded = "loaded",
-        /// The database, by another caller's load.
-        Shared = "shared",
-        /// The last-known-good copy.
-        Stale = "stale",
-        /// Nowhere: there is no such template.
-        NotFound = "not_found",
-        /// Nowhere: a limit was reached.
-        Shed = "shed",
-        /// Nowhere: the request was wrong, its caller hung up, or the database failed and there is no copy.
-        Error = "error",
-    }
+names! {
+    Source as "source" { Hit = "hit", Near = "near", Local = "local", Loaded = "loaded", Shared = "shared", Stale = "stale", NotFound = "not_found", Shed = "shed", Error = "error" }
+    StaleReason as "reason" { Slow = "slow", Failed = "failed", Revalidating = "revalidating" }
+    Operation as "op" { Get = "get", Set = "set", Del = "del" }
+    Reason as "reason" { Timeout = "timeout", Unavailable = "unavailable", Corrupt = "corrupt", Error = "error" }
+    FlightOutcome as "outcome" { Ok = "ok", Error = "error", Panic = "panic", Timeout = "timeout", Aborted = "aborted" }
+    ShedReason as "reason" { InFlight = "in_flight", Waiters = "waiters", DbQueue = "db_queue", Deadline = "deadline" }
+    Origin as "origin" { Local = "local", Notified = "notified", Replayed = "replayed" }
+    LeaseOutcome as "outcome" { Won = "won", Waited = "waited", Expired = "expired", Skipped = "skipped" }
+    Refresh as "reason" { Early = "early", Stale = "stale" }
+    Route as "path" { TemplateDetails = "/template-details", Metrics = "/metrics", Healthz = "/healthz", Readyz = "/readyz", Page = "/", Lab = "/lab", Unmatched = "<unmatched>" }
+    Method as "method" { Get = "GET", Head = "HEAD", Post = "POST", Put = "PUT", Patch = "PATCH", Delete = "DELETE", Options = "OPTIONS", Other = "OTHER" }
 }
 
-labels! {
-    /// Why an answer was stale.
-    StaleReason is "reason" {
-        /// The load took longer than `SOFT_TIMEOUT`.
-        Slow = "slow",
-        /// The load failed or was refused.
-        Failed = "failed",
-        /// `STALE_WHILE_REVALIDATE`: it is being loaded again.
-        Revalidating = "revalidating",
-    }
+/// The service's routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Templates.
+    TemplateDetails,
+    /// The exposition.
+    Metrics,
+    /// Whether the process lives.
+    Healthz,
+    /// Whether the process should get traffic.
+    Readyz,
+    /// The page.
+    Page,
+    /// The lab.
+    Lab,
+    /// Anything else.
+    Unmatched,
 }
 
-labels! {
-    /// The operation of a cache call.
-    Operation is "op" {
-        /// Look up.
-        Get = "get",
-        /// Store.
-        Set = "set",
-        /// Delete.
-        Del = "del",
-    }
-}
-
-labels! {
-    /// Why a cache call failed.
-    Reason is "reason" {
-        /// No answer in time.
-        Timeout = "timeout",
-        /// No connection.
-        Unavailable = "unavailable",
-        /// An answer that is not one of ours.
-        Corrupt = "corrupt",
-        /// The server answered with an error.
-        Error = "error",
-    }
-}
-
-labels! {
-    /// How a load ended.
-    FlightOutcome is "outcome" {
-        /// With a value, or with "there is no such template".
-        Ok = "ok",
-        /// With an error.
-        Error = "error",
-        /// With a panic.
-        Panic = "panic",
-        /// By its deadline.
-        Timeout = "timeout",
-        /// Unfinished, at the end of the process.
-        Aborted = "aborted",
-    }
-}
-
-labels! {
-    /// Which limit refused a request.
-    ShedReason is "reason" {
-        /// `MAX_IN_FLIGHT`.
-        InFlight = "in_flight",
-        /// `MAX_WAITERS`.
-        Waiters = "waiters",
-        /// `DB_QUEUE_TIMEOUT`.
-        DbQueue = "db_queue",
-        /// `REQUEST_TIMEOUT`, or the flight's own deadline.
-        Deadline = "deadline",
-    }
-}
-
-labels! {
-    /// How this process learned of a change.
-    Origin is "origin" {
-        /// This process made the change.
-        Local = "local",
-        /// The database notified it.
-        Notified = "notified",
-        /// Either, and Redis was told later because it was unreachable.
-        Replayed = "replayed",
-    }
-}
-
-labels! {
-    /// How the replicas agreed on which of them loads a template.
-    LeaseOutcome is "outcome" {
-        /// This replica got the lease.
-        Won = "won",
-        /// Another replica loaded it.
-        Waited = "waited",
-        /// Another replica held the lease for too long.
-        Expired = "expired",
-        /// Redis could not be asked, or refused.
-        Skipped = "skipped",
-    }
-}
-
-labels! {
-    /// Why a cached template is loaded again.
-    Refresh is "reason" {
-        /// Its TTL is about to end.
-        Early = "early",
-        /// Its TTL has ended, and the old value answers meanwhile.
-        Stale = "stale",
-    }
-}
-
-labels! {
-    /// The service's routes.
-    Route is "path" {
-        /// Templates.
-        TemplateDetails = "/template-details",
-        /// The exposition.
-        Metrics = "/metrics",
-        /// Whether the process lives.
-        Healthz = "/healthz",
-        /// Whether the process should get traffic.
-        Readyz = "/readyz",
-        /// The page.
-        Page = "/",
-        /// The lab.
-        Lab = "/lab",
-        /// Anything else.
-        Unmatched = "<unmatched>",
-    }
-}
-
-labels! {
-    /// The request methods.
-    Method is "method" {
-        /// GET.
-        Get = "GET",
-        /// HEAD.
-        Head = "HEAD",
-        /// POST.
-        Post = "POST",
-        /// PUT.
-        Put = "PUT",
-        /// PATCH.
-        Patch = "PATCH",
-        /// DELETE.
-        Delete = "DELETE",
-        /// OPTIONS.
-        Options = "OPTIONS",
-        /// Any other token.
-        Other = "OTHER",
-    }
+/// The request methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+    /// OPTIONS.
+    Options,
+    /// Any other token.
+    Other,
 }
 
 impl Method {

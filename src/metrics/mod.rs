@@ -19,11 +19,12 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
-pub use http::{HUNG_UP, HttpMetrics};
-use labels::{
-    FlightOutcome, Labels, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source,
+use crate::outcomes::{
+    FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source,
     StaleReason,
 };
+pub use http::{HUNG_UP, HttpMetrics};
+use labels::Labels;
 pub use reading::Reading;
 
 /// Declares [`Metrics`]: for each line a field, its documentation, and how [`Metrics::new`] registers the series.
@@ -74,12 +75,12 @@ series! {
     singleflight_flights: Family<FlightOutcome> = counters("singleflight_flights_total", "Loads that ended, by how");
     singleflight_flight_seconds: Histograms<FlightOutcome> = histograms_of("singleflight_flight_seconds", "How long loads took, from their first wait to their end", SECONDS);
     singleflight_in_flight: IntGauge = gauge("singleflight_in_flight", "Loads running now");
-    singleflight_callers: Histogram = histogram("singleflight_callers", "Callers per load; 1 = nobody joined", CALLERS);
+    singleflight_callers: Histogram = histogram("singleflight_callers", "Callers per load; 1 = no other caller joined", CALLERS);
     singleflight_wait: Histogram = histogram("singleflight_wait_seconds", "How long a caller waited for another's load", SECONDS);
     invalidations: Family<Origin> = counters("invalidations_total", "Changes of templates that became known, by how");
     stale_writes_prevented: IntCounter = counter("stale_writes_prevented_total", "Fills of the cache or the local copy refused because something newer is known");
     leases: Family<LeaseOutcome> = counters("lease_total", "Loads that replicas had to agree on, by how they did; zero without FLEET_LEASE");
-    refresh: Family<Refresh> = counters("refresh_total", "Times that a cached template was to be loaded anew before anybody had to wait for it");
+    refresh: Family<Refresh> = counters("refresh_total", "Loads that replace a cached template before a caller has to wait for one");
     requests_shed: Family<ShedReason> = counters("requests_shed_total", "Refusals because a limit was reached");
 }
 
@@ -93,7 +94,7 @@ const AGES: &[f64] = &[
     0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 330.0,
 ];
 
-/// From 1 (nobody joined) to the default of `MAX_WAITERS`.
+/// From 1, the leader alone, to the default of `MAX_WAITERS`.
 const CALLERS: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0,
 ];

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use prometheus::core::Metric as _;
 
-use super::labels::{Labels as _, Method, Route, Source};
+use super::labels::{Labels as _, Method, Route};
 use super::{Metrics, SECONDS};
+use crate::outcomes::Source;
 
 /// The counters at one moment, or their growth between two moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Metrics {
     }
 
     fn unanswered_lookups(&self) -> u64 {
-        use super::labels::{Operation, Reason};
+        use crate::outcomes::{Operation, Reason};
         let reasons = [Reason::Timeout, Reason::Unavailable, Reason::Error];
         reasons
             .into_iter()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::freshness::{Entry, Moment};
-use crate::metrics::labels::{ShedReason, Source};
+use crate::outcomes::{ShedReason, Source};
 use crate::singleflight;
 use crate::store::LoadError;
 

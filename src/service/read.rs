@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Answer, Parts, Refusal, TemplateService, Timings};
 use crate::cache::Lookup;
 use crate::freshness::{Entry, Moment, Shows, Stored};
-use crate::metrics::labels::{Refresh, ShedReason, Source, StaleReason};
+use crate::outcomes::{Refresh, ShedReason, Source, StaleReason};
 use crate::singleflight::Role;
 use crate::template::TemplateId;
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{Parts, Refusal, TemplateService};
 use crate::freshness::{Content, Entry, Moment, Noted};
-use crate::metrics::labels::Origin;
+use crate::outcomes::Origin;
 use crate::store::{Change, ChangeError, Condition, Notice};
 use crate::template::{State, TemplateId};
 

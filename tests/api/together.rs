@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use stampede::cache::{Lookup, RedisCache, RedisOptions, TemplateCache, WhoLoads};
 use stampede::freshness::{Content, Entry, Moment, Rules};
 use stampede::metrics::Metrics;
-use stampede::metrics::labels::{LeaseOutcome, Operation, Reason};
+use stampede::outcomes::{LeaseOutcome, Operation, Reason};
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
 use testkit::waiting::BACKSTOP;
 use testkit::{Mode, Proxy, Redis, eventually, redis};

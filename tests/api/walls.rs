@@ -118,6 +118,7 @@ const FLOORS: &[&str] = &[
     "fault",
     "signals",
     "config",
+    "outcomes",
     "metrics",
     "telemetry",
     "healthcheck",

@@ -26,7 +26,7 @@ use crate::cache::breaker::{Backoff, Breaker, Verdict};
 use crate::fault::Switch;
 use crate::freshness::{Entry, IgnoreBefore, Rank};
 use crate::metrics::Metrics;
-use crate::metrics::labels::Reason;
+use crate::outcomes::Reason;
 use crate::template::TemplateId;
 
 /// Why a call has no result.

@@ -29,7 +29,7 @@ use super::{codec, scripts};
 use crate::cache::breaker::jittered;
 use crate::freshness::Entry;
 use crate::metrics::Metrics;
-use crate::metrics::labels::{LeaseOutcome, Operation};
+use crate::outcomes::{LeaseOutcome, Operation};
 use crate::template::TemplateId;
 
 /// Which replica loads a template.

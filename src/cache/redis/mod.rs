@@ -19,7 +19,7 @@ use super::Lookup;
 use crate::fault::Switch;
 use crate::freshness::{Entry, Moment, Rules, Shows, Stored};
 use crate::metrics::Metrics;
-use crate::metrics::labels::{Operation, Reason};
+use crate::outcomes::{Operation, Reason};
 use crate::template::TemplateId;
 use batch::{Batch, Held};
 use connection::{Failure, RedisConnection};

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::topology::{Link, LinkState, NO_ANSWER, reason};
 use crate::freshness::{IgnoreBefore, Moment, Rank};
 use crate::metrics::Metrics;
-use crate::metrics::labels::Origin;
+use crate::outcomes::Origin;
 use crate::template::TemplateId;
 
 /// At most one command for each template, the one that says most, and not more than [`Outbox::MOST`] in all.

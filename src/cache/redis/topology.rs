@@ -126,7 +126,7 @@ async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
 /// A connection for commands; to a cluster, one to each node.
 #[derive(Clone)]
 pub(super) enum Link {
-    /// To one server, whatever its role.
+    /// To one server. It may be a master or a replica.
     One(MultiplexedConnection),
     /// To the server that sentinels named as the master.
     Master(MultiplexedConnection),

@@ -15,7 +15,7 @@ use crate::lab::milliseconds;
 use crate::lab::plan::IncidentPlan;
 use crate::lab::stage::Stage;
 use crate::lab::tally::Tally;
-use crate::metrics::labels::Source;
+use crate::outcomes::Source;
 use crate::template::TemplateId;
 
 /// Half a second to a point.

@@ -12,7 +12,7 @@ pub(super) use load_or_store::LoadOrStore;
 pub(super) use mutex::MutexPerKey;
 
 use crate::freshness::Content;
-use crate::metrics::labels::Source;
+use crate::outcomes::Source;
 use crate::service::{Refusal, TemplateService};
 use crate::store::LoadError;
 use crate::template::TemplateId;
@@ -197,7 +197,7 @@ impl Contender {
 
 fn refusal(error: LoadError) -> Refusal {
     match error {
-        LoadError::Busy => Refusal::Shed(crate::metrics::labels::ShedReason::DbQueue),
+        LoadError::Busy => Refusal::Shed(crate::outcomes::ShedReason::DbQueue),
         LoadError::Unavailable | LoadError::TimedOut | LoadError::Failed => Refusal::Unavailable,
     }
 }

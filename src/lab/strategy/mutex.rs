@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::cache::{Lookup, TemplateCache};
 use crate::freshness::{Content, Entry, Moment};
 use crate::metrics::Metrics;
-use crate::metrics::labels::Source;
+use crate::outcomes::Source;
 use crate::store::{LoadError, Priority, TemplateStore};
 use crate::template::TemplateId;
 
