@@ -1,6 +1,7 @@
-//! What can become of a request, of a load, of a change and of a call of the cache.
+//! What can become of a request, of a change, of a lease and of a call of the cache.
 //!
-//! The service and the cache decide which it was. [`crate::metrics`] counts it, and gives it a name.
+//! The service and the cache decide which it was. [`crate::metrics`] counts it, and gives it a name. How a load ended is
+//! the group's to say: [`crate::singleflight::Outcome`].
 
 /// The source of the answer to a request for a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +57,6 @@ pub enum Refresh {
     Early,
     /// Its TTL has ended, and the old value answers meanwhile.
     Stale,
-}
-
-/// How a load ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlightOutcome {
-    /// With a value, or with "there is no such template".
-    Ok,
-    /// With an error.
-    Error,
-    /// With a panic.
-    Panic,
-    /// By its deadline.
-    Timeout,
-    /// Unfinished, at the end of the process.
-    Aborted,
 }
 
 /// How the replicas agreed on which of them loads a template.

@@ -1,13 +1,13 @@
 //! The names of label values. They come from closed sets, so that nothing that a caller sends becomes a label value.
 //!
-//! What the members of a set mean is said in [`crate::outcomes`]. The sets of the `http_` series are here.
+//! What the members of a set mean is said in [`crate::outcomes`] and [`crate::singleflight`]. The sets of the `http_` series are here.
 
 use std::fmt::Debug;
 
 use crate::outcomes::{
-    FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source,
-    StaleReason,
+    LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source, StaleReason,
 };
+use crate::singleflight::Outcome;
 
 /// A closed set of label values, or a pair of such sets.
 pub trait Labels: Copy + Debug + PartialEq + 'static {
@@ -65,7 +65,7 @@ names! {
     StaleReason as "reason" { Slow = "slow", Failed = "failed", Revalidating = "revalidating" }
     Operation as "op" { Get = "get", Set = "set", Del = "del" }
     Reason as "reason" { Timeout = "timeout", Unavailable = "unavailable", Corrupt = "corrupt", Error = "error" }
-    FlightOutcome as "outcome" { Ok = "ok", Error = "error", Panic = "panic", Timeout = "timeout", Aborted = "aborted" }
+    Outcome as "outcome" { Ok = "ok", Error = "error", Panic = "panic", Timeout = "timeout", Aborted = "aborted" }
     ShedReason as "reason" { InFlight = "in_flight", Waiters = "waiters", DbQueue = "db_queue", Deadline = "deadline" }
     Origin as "origin" { Local = "local", Notified = "notified", Replayed = "replayed" }
     LeaseOutcome as "outcome" { Won = "won", Waited = "waited", Expired = "expired", Skipped = "skipped" }

@@ -19,13 +19,14 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
-use crate::outcomes::{
-    FlightOutcome, LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source,
-    StaleReason,
-};
 pub use http::{HUNG_UP, HttpMetrics};
 use labels::Labels;
 pub use reading::Reading;
+
+use crate::outcomes::{
+    LeaseOutcome, Operation, Origin, Reason, Refresh, ShedReason, Source, StaleReason,
+};
+use crate::singleflight::Outcome;
 
 /// Declares [`Metrics`]: for each line a field, its documentation, and how [`Metrics::new`] registers the series.
 macro_rules! series {
@@ -72,8 +73,8 @@ series! {
     change_lag: Histogram = histogram("change_lag_seconds", "From a change's statement to its being known here; by the database's clock, as this process last read it", SECONDS);
     db_up: IntGauge = gauge("db_up", "1 while the database can be asked");
     singleflight_shared: IntCounter = counter("singleflight_shared_total", "Callers whose result was shared with at least one other, the leader included");
-    singleflight_flights: Family<FlightOutcome> = counters("singleflight_flights_total", "Loads that ended, by how");
-    singleflight_flight_seconds: Histograms<FlightOutcome> = histograms_of("singleflight_flight_seconds", "How long loads took, from their first wait to their end", SECONDS);
+    singleflight_flights: Family<Outcome> = counters("singleflight_flights_total", "Loads that ended, by how");
+    singleflight_flight_seconds: Histograms<Outcome> = histograms_of("singleflight_flight_seconds", "How long loads took, from their first wait to their end", SECONDS);
     singleflight_in_flight: IntGauge = gauge("singleflight_in_flight", "Loads running now");
     singleflight_callers: Histogram = histogram("singleflight_callers", "Callers per load; 1 = no other caller joined", CALLERS);
     singleflight_wait: Histogram = histogram("singleflight_wait_seconds", "How long a caller waited for another's load", SECONDS);

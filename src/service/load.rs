@@ -15,7 +15,7 @@ use crate::cache::WhoLoads;
 use crate::config::{Config, Protection};
 use crate::freshness::{Entry, MayStore, Moment, Noted, Stored, is_enough};
 use crate::metrics::{GaugeGuard, Metrics};
-use crate::outcomes::{FlightOutcome, Refresh, ShedReason, Source};
+use crate::outcomes::{Refresh, ShedReason, Source};
 use crate::singleflight::{Call as _, Group, Landing, Outcome, Part, Role};
 use crate::store::{LoadError, Priority};
 use crate::template::TemplateId;
@@ -272,14 +272,8 @@ impl Loaded {
 }
 
 fn count_landing(metrics: &Metrics, landing: &Landing<'_, TemplateId>) {
-    let outcome = match landing.outcome {
-        Outcome::Ok => FlightOutcome::Ok,
-        Outcome::Error => FlightOutcome::Error,
-        Outcome::Panic => FlightOutcome::Panic,
-        Outcome::Timeout => FlightOutcome::Timeout,
-        Outcome::Aborted => FlightOutcome::Aborted,
-    };
-    if outcome == FlightOutcome::Panic {
+    let outcome = landing.outcome;
+    if outcome == Outcome::Panic {
         error!(template = %landing.key, "a load panicked");
     }
     metrics.singleflight_flights.of(outcome).inc();
