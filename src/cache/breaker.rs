@@ -46,7 +46,7 @@ impl Breaker {
         self.has_answered.load(Ordering::Relaxed)
     }
 
-    /// Begins to count anew.
+    /// Sets the count of time-outs back to zero.
     pub(super) fn record_answer(&self) {
         // Read first: the answers of all cores would otherwise write to the same cache line.
         if !self.has_answered() {

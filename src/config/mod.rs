@@ -94,7 +94,7 @@ pub struct Config {
     /// Most templates in the in-process copy; `0` = no copy
     #[arg(long, env, default_value = "10000", value_parser = number(0usize, 10_000_000))]
     pub local_entries: usize,
-    /// Longest duration of one Redis call, whatever state its connection is in
+    /// Longest duration of the whole of one Redis call, the wait for its connection included
     #[arg(long, env, default_value = "50ms", value_parser = duration(MILLISECOND, MINUTE))]
     pub redis_timeout: Duration,
     /// Most database connections, and so most queries in flight

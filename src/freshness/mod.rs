@@ -20,8 +20,8 @@
 //!    version of the template: from a load, a write, or a notice of the database.
 //! 4. **An entry from before a gap does not answer either** ([`IgnoreBefore`]). There is a gap when notices may have been
 //!    lost, when every template may have changed, or when Redis rejects an invalidation.
-//! 5. **Redis answers for no longer than `CACHE_TTL` from now**, whatever another replica's clock wrote
-//!    ([`Rules::believe`]).
+//! 5. **Redis answers for no longer than `CACHE_TTL` from now** ([`Rules::believe`]). Another replica, whose clock is
+//!    ahead, may have written a later end.
 //! 6. **A near copy answers without asking Redis** ([`Copies::near`]), if `NEAR_FOR` is set: within its TTL, and for
 //!    `NEAR_FOR` after Redis or the database confirmed it. A gap ends that at once, until it is confirmed again.
 //! 7. **When a load takes longer than `SOFT_TIMEOUT`, a copy stands in** ([`Copies::stand_in`]), marked as stale, while the

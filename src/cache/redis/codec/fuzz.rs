@@ -1,4 +1,4 @@
-//! The decoder on bytes that nobody would think of: it decodes what [`encode`] writes, and nothing else.
+//! The decoder on random bytes: it decodes what [`encode`] writes, and nothing else.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn entries() -> impl Strategy<Value = Entry> {
     )
 }
 
-/// The right checksum in front of whatever it is: what is behind it is looked at as well.
+/// Random bytes behind their right checksum, so that the decoder looks at them too.
 fn sealed(rest: &[u8]) -> Vec<u8> {
     [
         format!("td1 {:08x} ", crc32fast::hash(rest)).as_bytes(),
