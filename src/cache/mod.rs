@@ -73,7 +73,7 @@ impl TemplateCache {
         }
     }
 
-    /// Removes a template that may have changed, it is not known to what.
+    /// Removes a template that may have changed to an unknown version.
     pub async fn forget(&self, id: TemplateId) {
         match self {
             Self::Redis(cache) => cache.forget(id).await,
@@ -81,7 +81,7 @@ impl TemplateCache {
         }
     }
 
-    /// Every template may have changed: what was stored before this moment is ignored.
+    /// Every template may have changed: entries that were stored before this moment are ignored.
     pub fn ignore_before(&self, now: Moment) {
         match self {
             Self::Redis(cache) => cache.ignore_before(now),
@@ -89,7 +89,7 @@ impl TemplateCache {
         }
     }
 
-    /// This process may have missed notices: what only it keeps is ignored. Redis was told by other replicas.
+    /// This process may have missed notices: its own entries are ignored. Other replicas have told Redis.
     pub fn missed_notices(&self, now: Moment) {
         match self {
             Self::Redis(_) => {}

@@ -78,7 +78,7 @@ impl Copies {
         self.rules.is_last_known_good(&entry, now).then_some(entry)
     }
 
-    /// What a load has brought at this moment or later: its caller was on the way from the cache meanwhile.
+    /// The answer that a load has brought since this moment, at which the caller asked the cache.
     pub fn learnt_since(&self, id: TemplateId, moment: Moment) -> Option<Entry> {
         let entry = self.known(id).and_then(Known::into_current)?;
         let is_answer = entry.content != Content::Tombstone;

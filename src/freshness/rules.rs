@@ -150,7 +150,7 @@ pub struct Rank {
 }
 
 impl Rank {
-    /// Something has changed, and it is not known to what.
+    /// The template has changed to an unknown version.
     pub const UNKNOWN: Self = Self {
         version: None,
         is_state: false,

@@ -74,7 +74,7 @@ series! {
     db_up: IntGauge = gauge("db_up", "1 while the database can be asked");
     singleflight_shared: IntCounter = counter("singleflight_shared_total", "Callers whose result was shared with at least one other, the leader included");
     singleflight_flights: Family<Outcome> = counters("singleflight_flights_total", "Loads that ended, by how");
-    singleflight_flight_seconds: Histograms<Outcome> = histograms_of("singleflight_flight_seconds", "How long loads took, from their first wait to their end", SECONDS);
+    singleflight_flight_seconds: Family<Outcome, Histogram> = histograms_of("singleflight_flight_seconds", "How long loads took, from their first wait to their end", SECONDS);
     singleflight_in_flight: IntGauge = gauge("singleflight_in_flight", "Loads running now");
     singleflight_callers: Histogram = histogram("singleflight_callers", "Callers per load; 1 = no other caller joined", CALLERS);
     singleflight_wait: Histogram = histogram("singleflight_wait_seconds", "How long a caller waited for another's load", SECONDS);
@@ -111,30 +111,24 @@ impl Metrics {
     }
 }
 
-/// Counters for each member of a closed set of labels.
+/// A series for each member of a closed set of labels.
 #[derive(Debug)]
-pub struct Family<L> {
-    members: Vec<IntCounter>,
+pub struct Family<L, S = IntCounter> {
+    members: Vec<S>,
     labels: PhantomData<fn(L)>,
 }
 
-impl<L: Labels> Family<L> {
-    /// The counter of this member.
-    pub fn of(&self, labels: L) -> &IntCounter {
-        &self.members[labels.index()]
+impl<L: Labels, S> Family<L, S> {
+    fn new(member: impl Fn(&[&str]) -> S) -> Self {
+        let all = L::all().into_iter();
+        Self {
+            members: all.map(|labels| member(&labels.values())).collect(),
+            labels: PhantomData,
+        }
     }
-}
 
-/// Histograms for each member of a closed set of labels.
-#[derive(Debug)]
-pub struct Histograms<L> {
-    members: Vec<Histogram>,
-    labels: PhantomData<fn(L)>,
-}
-
-impl<L: Labels> Histograms<L> {
-    /// The histogram of this member.
-    pub fn of(&self, labels: L) -> &Histogram {
+    /// The series of this member.
+    pub fn of(&self, labels: L) -> &S {
         &self.members[labels.index()]
     }
 }
@@ -201,26 +195,17 @@ impl Register<'_> {
 
     fn counters<L: Labels>(&self, name: &str, help: &str) -> Family<L> {
         let series = self.counter_vec(name, help, L::NAMES);
-        let members = L::all()
-            .into_iter()
-            .map(|labels| series.with_label_values(&labels.values()))
-            .collect();
-        Family {
-            members,
-            labels: PhantomData,
-        }
+        Family::new(|values| series.with_label_values(values))
     }
 
-    fn histograms_of<L: Labels>(&self, name: &str, help: &str, buckets: &[f64]) -> Histograms<L> {
+    fn histograms_of<L: Labels>(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Family<L, Histogram> {
         let series = self.histograms(name, help, buckets, L::NAMES);
-        let members = L::all()
-            .into_iter()
-            .map(|labels| series.with_label_values(&labels.values()))
-            .collect();
-        Histograms {
-            members,
-            labels: PhantomData,
-        }
+        Family::new(|values| series.with_label_values(values))
     }
 
     /// A gauge that is always 1: its labels carry the information.

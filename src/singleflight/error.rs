@@ -22,7 +22,7 @@ pub enum Error<E> {
     WaitLimit,
     /// The flight has as many callers as it may have.
     Saturated,
-    /// The call came from inside a load that the flight it asked for is, in the end, waiting for.
+    /// The call came from a load, and the flight that it asked for waits for that load, directly or through others.
     Reentrant,
     /// The group is draining and begins no new flights.
     Draining,

@@ -45,7 +45,7 @@ pub(crate) struct Config<K> {
 type OnLanding<K> = dyn Fn(&Landing<'_, K>) + Send + Sync;
 type LoadSpan<K> = dyn Fn(&K) -> Span + Send + Sync;
 
-/// What the clones of a group share.
+/// The shared part of a group.
 pub(crate) struct Inner<K, V, E> {
     id: u64,
     pub(crate) table: Table<K, Ending<V, E>, Suspended>,
@@ -69,7 +69,7 @@ impl<K: Key, V: Shared, E: Shared> Inner<K, V, E> {
         }
     }
 
-    /// What this flight is called among those of all groups.
+    /// The flight's id among the flights of all groups.
     pub(crate) fn id_of(&self, flight: &GroupFlight<K, V, E>) -> FlightId {
         FlightId {
             group: self.id,

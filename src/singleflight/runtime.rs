@@ -66,7 +66,7 @@ impl<T: Future<Output = ()> + Send + 'static> Rest for Sleeper<T> {
             unreachable!("it is asleep, as was just seen")
         };
         drop(state);
-        // Without the join handle, which would be dropped after the task has ended, the slower way.
+        // The join handle is dropped at once: that is slower after the task has ended.
         let spawned = self.runtime.0.spawn(future).abort_handle();
         let mut state = self.state.lock();
         match *state {
@@ -117,7 +117,7 @@ impl Timer {
     pub(crate) fn at(deadline: Instant) -> Option<Self> {
         let runtime = Handle::try_current().ok()?.id();
         let idle = IDLE.try_with(|idle| idle.borrow_mut().pop());
-        // One of another runtime, which may have ended, is dropped.
+        // A timer of another runtime is dropped: that runtime may have ended.
         if let Ok(Some(mut timer)) = idle
             && timer.runtime == runtime
         {
@@ -137,7 +137,7 @@ impl Timer {
 
     /// Ready when the time has come, and when the runtime that kept it has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // A load that has used up its task's budget must not hide the time.
+        // The load may have used up its task's budget. The deadline counts all the same.
         let mut sleep = unconstrained(self.sleep.as_mut());
         let poll = || Pin::new(&mut sleep).poll(cx);
         catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Ready(()))

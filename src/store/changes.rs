@@ -1,8 +1,4 @@
-//! [`Change`]: what a writer asks for. [`Notice`]: what the database tells of changes.
-
-use std::time::Duration;
-
-use crate::template::TemplateId;
+//! [`Change`]: what a writer asks for.
 
 /// Name, version and time of change, as a query returns them; no name if there is no such template.
 pub(super) type Row = (Option<String>, i64, i64);
@@ -54,22 +50,4 @@ impl Change {
             Condition::OneOf(versions) => versions.iter().copied().map(Some).collect(),
         }
     }
-}
-
-/// What the database tells of changes, whether this process or another one made them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// This template has changed to this version, or to a later one.
-    Changed {
-        /// Which template.
-        id: TemplateId,
-        /// To which version.
-        version: i64,
-        /// How long ago its statement ran, if the database says so.
-        lag: Option<Duration>,
-    },
-    /// Every template may have changed.
-    AllChanged,
-    /// Notices may have been lost up to now.
-    Gap,
 }

@@ -9,11 +9,10 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::sync::mpsc::Receiver;
-use tokio::task::AbortHandle;
 
-use super::changes::{ANY_VERSION, Change, Notice, Row};
+use super::changes::{ANY_VERSION, Change, Row};
 use super::mysql::MySql;
+use super::notices::{self, Listener};
 use super::{mysql, postgres, sqlite};
 use crate::template::{State, Template, TemplateId, UpdatedAt};
 
@@ -76,7 +75,7 @@ impl Engine {
         match url {
             None => sqlite::embedded().map(Box::new).map(Self::Embedded),
             Some(url) if url.starts_with("sqlite:") && lives_in_memory(url) => {
-                Err("a database in memory is what there is without an address")
+                Err("a database in memory has no address: leave it out")
             }
             Some(url) if url.starts_with("sqlite:") => sqlite::options(url, query_timeout)
                 .map(Box::new)
@@ -102,17 +101,17 @@ impl Engine {
     }
 
     /// Starts to listen for changes, if the database tells of any.
-    pub(super) async fn listen(&self) -> (Option<AbortHandle>, Option<Receiver<Notice>>) {
-        match self {
+    pub(super) async fn listen(&self) -> Option<Listener> {
+        match self.clone() {
             Self::Postgres(options) => {
-                let (task, notices) = postgres::start_to_listen((**options).clone()).await;
-                (Some(task), Some(notices))
+                let session = move |notices| postgres::hear((*options).clone(), notices);
+                Some(notices::listen(session).await)
             }
             Self::MySql(database) => {
-                let (task, notices) = mysql::start_to_poll((**database).clone()).await;
-                (Some(task), Some(notices))
+                let session = move |notices| mysql::poll((*database).clone(), notices);
+                Some(notices::listen(session).await)
             }
-            Self::Sqlite(_) | Self::Embedded(_) => (None, None),
+            Self::Sqlite(_) | Self::Embedded(_) => None,
         }
     }
 }

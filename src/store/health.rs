@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::engine::{Connection, Engine, has_no_room, refuses_the_caller};
@@ -91,13 +91,13 @@ impl Health {
 }
 
 /// Starts the task and waits for its first attempt.
-pub(super) async fn start(shared: &Arc<Shared>) -> AbortHandle {
+pub(super) async fn start(shared: &Arc<Shared>) -> AbortOnDropHandle<()> {
     let tried = Arc::new(Notify::new());
     let first_attempt = tried.notified();
     let task = tokio::spawn(stay_connected(Arc::clone(shared), Arc::clone(&tried)));
     // If the attempt takes longer, the service starts without it.
     let _ = timeout(CONNECT_TIMEOUT, first_attempt).await;
-    task.abort_handle()
+    AbortOnDropHandle::new(task)
 }
 
 /// Between attempts to connect while the database is away.

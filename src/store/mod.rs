@@ -9,6 +9,7 @@ mod engine;
 mod health;
 mod migrations;
 mod mysql;
+mod notices;
 mod pool;
 mod postgres;
 mod queries;
@@ -20,14 +21,15 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::template::{State, TemplateId};
-pub use changes::{Change, Condition, Notice};
+pub use changes::{Change, Condition};
 pub use demand::Demand;
 use engine::{Connection, Engine};
+pub use notices::Notice;
 use pool::Pool;
 pub use pool::Priority;
 
@@ -127,8 +129,8 @@ pub enum ChangeError {
 /// Templates in a database.
 pub struct TemplateStore {
     shared: Arc<Shared>,
-    reconnecting: AbortHandle,
-    listener: Option<AbortHandle>,
+    _reconnecting: AbortOnDropHandle<()>,
+    _listener: Option<AbortOnDropHandle<()>>,
     notices: Option<mpsc::Receiver<Notice>>,
 }
 
@@ -155,12 +157,13 @@ impl TemplateStore {
             metrics,
             options,
         });
-        let (reconnecting, (listener, notices)) =
+        let (reconnecting, listener) =
             tokio::join!(health::start(&shared), shared.options.engine.listen());
+        let (listener, notices) = listener.unzip();
         Self {
             shared,
-            reconnecting,
-            listener,
+            _reconnecting: reconnecting,
+            _listener: listener,
             notices,
         }
     }
@@ -179,7 +182,7 @@ impl TemplateStore {
         self.shared.change(id, change).await
     }
 
-    /// What the database tells of changes from now on, to one reader: the first who asks.
+    /// The notices of the database from now on. The first caller gets them, and no other.
     pub fn notices(&mut self) -> Option<mpsc::Receiver<Notice>> {
         self.notices.take()
     }
@@ -229,10 +232,6 @@ impl Drop for TemplateStore {
             metrics, options, ..
         } = &*self.shared;
         metrics.db_slots.sub(options.slots());
-        self.reconnecting.abort();
-        if let Some(listener) = &self.listener {
-            listener.abort();
-        }
     }
 }
 

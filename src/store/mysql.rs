@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _};
-use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::AbortHandle;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use tokio::sync::mpsc::Sender;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::changes::{ANY_VERSION, Change, Notice, Row};
+use super::changes::{ANY_VERSION, Change, Row};
 use super::migrations::migrator;
+use super::notices::{ANSWER_TIMEOUT, Notice, no_answer};
 use crate::template::{TemplateId, UpdatedAt};
 
 /// How to connect, and what each session is told first.
@@ -56,8 +56,8 @@ impl MySql {
     }
 }
 
-/// The session's settings, as one message. The comments are no comments: each kind of server runs its own.
-/// A write must not lock gaps between rows, which is why it reads what is committed.
+/// The session's settings, as one message. Each kind of server runs the comment that is written for it. With READ
+/// COMMITTED a write does not lock the gaps between rows.
 fn limits(query_timeout: Duration) -> String {
     let share = query_timeout.mul_f64(0.95);
     let (seconds, milliseconds) = (share.as_secs_f64(), share.as_millis().max(1));
@@ -172,8 +172,8 @@ const UNLOCK: &str = "SELECT RELEASE_LOCK(CONCAT('stampede_', MD5(DATABASE())))"
 /// Between attempts to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// Brings the schema and the seed rows up to date. Replicas that start together take turns. sqlx's own lock waits for
-/// ever, to which MariaDB answers NULL and grants nothing; so this one is asked for again and again, until it is granted.
+/// Brings the schema and the seed rows up to date. Replicas that start together take turns. sqlx's own lock waits without
+/// end, which MariaDB refuses with NULL. So this one asks again until it is granted.
 pub(super) async fn migrate(connection: &mut MySqlConnection) -> Result<(), MigrateError> {
     while sqlx::query_scalar::<_, Option<i64>>(LOCK)
         .fetch_one(&mut *connection)
@@ -188,7 +188,7 @@ pub(super) async fn migrate(connection: &mut MySqlConnection) -> Result<(), Migr
 }
 
 async fn run_migrations(connection: &mut MySqlConnection) -> Result<(), MigrateError> {
-    // One that was cut short is marked, and would stop all others. Ours can run again.
+    // A migration that was cut short is marked, and would stop all others. Ours can run again.
     let forget = "DELETE FROM _sqlx_migrations WHERE NOT success";
     match connection.execute(forget).await {
         Err(error) if number(&error) != Some(NO_SUCH_TABLE) => return Err(error.into()),
@@ -241,15 +241,6 @@ pub(super) fn refuses_the_caller(number: u16) -> bool {
     matches!(number, 1044 | 1045 | 1129 | 1130 | 1698)
 }
 
-/// Before it polls again after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Longest that connecting, or one poll, may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How many notices may wait to be read. Further ones wait in the database.
-const NOTICES: usize = 1024;
-
 /// The most changes that one poll reads.
 const MOST: usize = 10_000;
 
@@ -258,67 +249,31 @@ const MOST: usize = 10_000;
 const POLL: &str = "SELECT id, version, TIMESTAMPDIFF(MICROSECOND, changed_at, UTC_TIMESTAMP(6)) FROM template_changes \
      WHERE changed_at > UTC_TIMESTAMP(6) - INTERVAL 60 SECOND ORDER BY changed_at DESC, id LIMIT 10000";
 
-/// Starts to poll for changes, and waits for the first attempt. If that succeeds, nothing was missed: nothing has been
-/// loaded yet.
-pub(super) async fn start_to_poll(database: MySql) -> (AbortHandle, Receiver<Notice>) {
-    let (sender, mut notices) = mpsc::channel(NOTICES);
-    let task = tokio::spawn(keep_polling(database, sender));
-    let _ = timeout(ANSWER_TIMEOUT, notices.recv()).await;
-    (task.abort_handle(), notices)
-}
+/// A change as [`POLL`] reads it: the template, its version, and how many microseconds ago by the server's clock.
+type Read = (i64, i64, i64);
 
-/// Polls as long as the notices are read, and begins again when the session breaks. Each session begins with a
-/// [`Notice::Gap`]: changes of more than a minute ago may have been missed since the one before.
-async fn keep_polling(database: MySql, notices: Sender<Notice>) {
-    let mut first_attempt = true;
-    while !notices.is_closed() {
-        // The log says why already: what ends this session ends the others as well.
-        let outcome = poll(&database, &notices).await;
-        if std::mem::take(&mut first_attempt) && outcome.is_err() {
-            let _ = notices.send(Notice::Gap).await;
-        }
-        sleep(PAUSE).await;
-    }
-}
-
-async fn poll(database: &MySql, notices: &Sender<Notice>) -> Result<(), sqlx::Error> {
-    let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+/// One session: it polls until it breaks, or the notices are read no more.
+pub(super) async fn poll(database: MySql, notices: Sender<Notice>) -> Result<(), sqlx::Error> {
     let mut session = timeout(ANSWER_TIMEOUT, database.connect())
         .await
-        .map_err(silent)??;
+        .map_err(no_answer)??;
     let mut window = Window::default();
     let mut ticks = interval(database.change_poll);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut begun = false;
     loop {
         ticks.tick().await;
-        let rows = match timeout(ANSWER_TIMEOUT, sqlx::query(POLL).fetch_all(&mut session))
-            .await
-            .map_err(silent)?
-        {
-            // The migrations have not come so far.
+        let reading = sqlx::query_as::<_, Read>(POLL).fetch_all(&mut session);
+        let changes = match timeout(ANSWER_TIMEOUT, reading).await.map_err(no_answer)? {
+            // The migrations have not created the table yet.
             Err(error) if !begun && number(&error) == Some(NO_SUCH_TABLE) => continue,
-            rows => rows?,
+            changes => changes?,
         };
-        let changes = rows
-            .iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect::<Result<_, sqlx::Error>>()?;
-        // By the server's clock alone.
-        let lags = rows
-            .iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(2)?)))
-            .collect::<Result<HashMap<i64, i64>, sqlx::Error>>()?;
-        let mut news = window.advance(changes, MOST);
+        let mut news = window.advance(&changes, MOST);
         if !std::mem::replace(&mut begun, true) {
             news = vec![Notice::Gap];
         }
-        for mut notice in news {
-            if let Notice::Changed { id, lag, .. } = &mut notice {
-                let micros = lags.get(&id.number()).copied();
-                *lag =
-                    micros.and_then(|micros| Some(Duration::from_micros(micros.try_into().ok()?)));
-            }
+        for notice in news {
             if notices.send(notice).await.is_err() {
                 return Ok(());
             }
@@ -336,8 +291,8 @@ struct Window {
 impl Window {
     /// What is new in these changes, the latest of which come first. If `most` of them were read, there may be older ones
     /// that were not: then every template may have changed, once at the beginning, and once when all can be read again.
-    fn advance(&mut self, changes: Vec<(i64, i64)>, most: usize) -> Vec<Notice> {
-        let is_new = |(id, version): &(i64, i64)| self.versions.get(id) != Some(version);
+    fn advance(&mut self, changes: &[Read], most: usize) -> Vec<Notice> {
+        let is_new = |(id, version, _): &Read| self.versions.get(id) != Some(version);
         let is_full = changes.len() >= most;
         let hides_news = is_full && changes.last().is_some_and(is_new);
         let news = if hides_news || (self.is_full && !is_full) {
@@ -345,18 +300,20 @@ impl Window {
         } else {
             // In the order in which they were made.
             let news = changes.iter().rev().filter(|change| is_new(change));
-            news.filter_map(|&(id, version)| {
-                let id = TemplateId::new(id)?;
+            news.filter_map(|&(id, version, micros)| {
                 Some(Notice::Changed {
-                    id,
+                    id: TemplateId::new(id)?,
                     version,
-                    lag: None,
+                    lag: micros.try_into().ok().map(Duration::from_micros),
                 })
             })
             .collect()
         };
         self.is_full = is_full;
-        self.versions = changes.into_iter().collect();
+        self.versions = changes
+            .iter()
+            .map(|&(id, version, _)| (id, version))
+            .collect();
         news
     }
 }
@@ -370,45 +327,45 @@ mod tests {
         Notice::Changed {
             id,
             version,
-            lag: None,
+            lag: Some(Duration::from_micros(5)),
         }
     }
 
     #[test]
     fn a_change_is_news_once_however_often_it_is_read() {
         let mut window = Window::default();
-        assert_eq!(window.advance(vec![(1, 2)], 10), [changed(1, 2)]);
-        assert_eq!(window.advance(vec![(1, 2)], 10), []);
+        assert_eq!(window.advance(&[(1, 2, 5)], 10), [changed(1, 2)]);
+        assert_eq!(window.advance(&[(1, 2, 5)], 10), []);
         assert_eq!(
-            window.advance(vec![(1, 3), (2, 5)], 10),
+            window.advance(&[(1, 3, 5), (2, 5, 5)], 10),
             [changed(2, 5), changed(1, 3)],
             "in the order in which they were made"
         );
         // One that was made first and committed last.
         assert_eq!(
-            window.advance(vec![(1, 3), (2, 5), (7, 9)], 10),
+            window.advance(&[(1, 3, 5), (2, 5, 5), (7, 9, 5)], 10),
             [changed(7, 9)]
         );
         // An id that no template can have.
-        assert_eq!(window.advance(vec![(0, 1)], 10), []);
-        assert_eq!(window.advance(vec![], 10), []);
+        assert_eq!(window.advance(&[(0, 1, 5)], 10), []);
+        assert_eq!(window.advance(&[], 10), []);
     }
 
     #[test]
     fn more_changes_than_one_poll_reads_count_as_a_change_of_all() {
         let mut window = Window::default();
         let all = [Notice::AllChanged];
-        assert_eq!(window.advance(vec![(3, 1), (2, 1), (1, 1)], 3), all);
-        assert_eq!(window.advance(vec![(3, 1), (2, 1), (1, 1)], 3), []);
+        assert_eq!(window.advance(&[(3, 1, 5), (2, 1, 5), (1, 1, 5)], 3), all);
+        assert_eq!(window.advance(&[(3, 1, 5), (2, 1, 5), (1, 1, 5)], 3), []);
         // What was last before is last no more, but is among them: nothing can hide behind it but what commits late.
         assert_eq!(
-            window.advance(vec![(4, 1), (3, 1), (2, 1)], 3),
+            window.advance(&[(4, 1, 5), (3, 1, 5), (2, 1, 5)], 3),
             [changed(4, 1)]
         );
-        assert_eq!(window.advance(vec![(7, 1), (6, 1), (5, 1)], 3), all);
+        assert_eq!(window.advance(&[(7, 1, 5), (6, 1, 5), (5, 1, 5)], 3), all);
         // All can be read again: what was hidden may have left the window meanwhile.
-        assert_eq!(window.advance(vec![(7, 1)], 3), all);
-        assert_eq!(window.advance(vec![(7, 1)], 3), []);
+        assert_eq!(window.advance(&[(7, 1, 5)], 3), all);
+        assert_eq!(window.advance(&[(7, 1, 5)], 3), []);
     }
 
     #[test]
@@ -427,7 +384,8 @@ mod tests {
 
     #[test]
     fn an_address_names_a_database() {
-        let new = |url| MySql::new(url, PAUSE, PAUSE).map(drop);
+        let second = Duration::from_secs(1);
+        let new = |url| MySql::new(url, second, second).map(drop);
         assert!(new("mysql://app:secret@localhost/app").is_ok());
         assert_eq!(
             new("mysql://app:secret@localhost"),

@@ -61,10 +61,10 @@ pub enum Priority {
     UnknownId,
 }
 
-/// A connection that was idle for longer may have been dropped by a firewall on the way, without notice.
+/// A firewall may have dropped a connection that was idle for longer, without telling either end.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 
-/// An older connection may lead to a server that its name no longer stands for.
+/// After a failover the address names another server. An older connection may still lead to the one before.
 const LONGEST_LIFE: Duration = Duration::from_secs(5 * 60);
 
 const NEVER_CLOSED: &str = "the semaphore is never closed";

@@ -6,13 +6,11 @@ use std::time::{Duration, SystemTime};
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
-use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::AbortHandle;
-use tokio::time::error::Elapsed;
-use tokio::time::{sleep, timeout};
+use tokio::sync::mpsc::Sender;
+use tokio::time::timeout;
 
-use super::changes::Notice;
 use super::migrations::migrator;
+use super::notices::{ANSWER_TIMEOUT, Notice, no_answer};
 use crate::template::TemplateId;
 
 /// Reads the address, and adds the limits that the server enforces itself.
@@ -65,42 +63,15 @@ pub(super) fn migrations() -> Migrator {
 
 const CHANNEL: &str = "stampede_changes";
 
-/// Before it listens again.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// After this long without a notice, the session is checked.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Longest that connecting, or the answer to a check, may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How many notices may wait to be read. Further ones wait in the database.
-const NOTICES: usize = 1024;
-
-/// Starts to listen for changes, and waits for the first attempt. If that succeeds, nothing was missed: nothing has been
-/// loaded yet.
-pub(super) async fn start_to_listen(options: PgConnectOptions) -> (AbortHandle, Receiver<Notice>) {
-    let (sender, mut notices) = mpsc::channel(NOTICES);
-    let task = tokio::spawn(listen(options, sender));
-    let _ = timeout(ANSWER_TIMEOUT, notices.recv()).await;
-    (task.abort_handle(), notices)
-}
-
-/// Listens as long as the notices are read, and begins again when the session breaks. The trigger that notifies is in
-/// `migrations/postgres/0004_change_times.sql`. Changes are missed between two sessions, so each begins with a [`Notice::Gap`].
-async fn listen(options: PgConnectOptions, notices: Sender<Notice>) {
-    let mut first_attempt = true;
-    while !notices.is_closed() {
-        // The log says why already: what ends this session ends the others as well.
-        let outcome = hear(&options, &notices).await;
-        if std::mem::take(&mut first_attempt) && outcome.is_err() {
-            let _ = notices.send(Notice::Gap).await;
-        }
-        sleep(PAUSE).await;
-    }
-}
-
-async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<(), sqlx::Error> {
+/// One session: it listens until it breaks, or the notices are read no more. The trigger that notifies is in
+/// `migrations/postgres/0004_change_times.sql`.
+pub(super) async fn hear(
+    options: PgConnectOptions,
+    notices: Sender<Notice>,
+) -> Result<(), sqlx::Error> {
     let name = format!(
         "{} listener",
         options.get_application_name().unwrap_or_default()
@@ -108,7 +79,7 @@ async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<()
     let session = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ANSWER_TIMEOUT)
-        .connect_lazy_with(options.clone().application_name(name.trim_start()));
+        .connect_lazy_with(options.application_name(name.trim_start()));
     let mut listener = PgListener::connect_with(&session).await?;
     timeout(ANSWER_TIMEOUT, listener.listen(CHANNEL))
         .await
@@ -129,10 +100,6 @@ async fn hear(options: &PgConnectOptions, notices: &Sender<Notice>) -> Result<()
             Err(_) => clock = ServerClock::read(&mut listener).await?,
         }
     }
-}
-
-fn no_answer(_: Elapsed) -> sqlx::Error {
-    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 /// How far the server's clock is ahead of this process's. Half the time of the reading is its error, so that a lag does

@@ -4,11 +4,11 @@
 //! td1 <checksum> <id> <version> <kind> <stored at> <expires at> <cost>\n{"id":1,…}
 //! ```
 //!
-//! Redis is a place where anything may turn up. So the line names the format's version and the template that it is
-//! for, and a CRC-32 covers everything behind it: what is foreign, truncated, altered, of another format or of
-//! another template is not decoded, and neither is what [`encode`] would have written in another way. The kind is `t`
-//! with a template's bytes behind the line, or with nothing behind it `a` for absent and `c` for changed. Times are in
-//! milliseconds since the Unix epoch, the cost of the load is in microseconds.
+//! Anything may be written to Redis. So the line names the format's version and the template, and a CRC-32 covers
+//! everything behind it. [`decode`] accepts exactly the bytes that [`encode`] writes for this template: nothing foreign,
+//! truncated, altered or of another format. The kind is `t`, with a template's bytes behind the line; or `a` for absent
+//! or `c` for changed, with nothing behind it. Times are in milliseconds since the Unix epoch, the cost of the load is in
+//! microseconds.
 
 use std::io::Write as _;
 use std::str::{self, FromStr};
@@ -88,7 +88,7 @@ pub(super) fn decode(id: TemplateId, mut payload: Bytes) -> Option<Entry> {
         _ => return None,
     };
     let content = without_bytes.unwrap_or_else(|| {
-        // What is left of the same memory, not a part of it that would have to be counted.
+        // The rest of the same allocation: a slice would count one more reference to it.
         payload.advance(HEAD + line_end + 1);
         Content::Template(payload)
     });

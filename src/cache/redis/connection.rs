@@ -16,8 +16,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::outbox::{Kept, Outbox};
@@ -55,15 +55,7 @@ impl Failure {
 #[derive(Clone)]
 pub(super) struct RedisConnection {
     shared: Arc<Shared>,
-    _reconnecting: Arc<AbortOnDrop>,
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    _reconnecting: Arc<AbortOnDropHandle<()>>,
 }
 
 struct Shared {
@@ -112,7 +104,7 @@ impl RedisConnection {
         });
         let tried = Arc::new(Notify::new());
         let task = Arc::clone(&shared).stay_connected(Arc::clone(&tried));
-        let reconnecting = AbortOnDrop(tokio::spawn(task).abort_handle());
+        let reconnecting = AbortOnDropHandle::new(tokio::spawn(task));
         tried.notified().await;
         Self {
             shared,
@@ -161,9 +153,9 @@ impl RedisConnection {
         shared.wait(&connected, began, reply).await
     }
 
-    /// Keeps an invalidation that could not reach Redis, and has it sent before anything else: one server is
-    /// disconnected, and connected again when it has been told. A cluster stays connected, because its other nodes have
-    /// missed nothing; it is not asked for this template meanwhile.
+    /// Keeps an invalidation that could not reach Redis, to be sent before Redis is asked again. A single server is
+    /// disconnected, and connected again once it has been told. A cluster stays connected, because its other nodes have
+    /// missed nothing. It is not asked for this template meanwhile.
     pub(super) fn tell_later(&self, id: TemplateId, entry: Option<&Entry>, command: Cmd) -> Kept {
         let says = entry.map_or(Rank::UNKNOWN, Rank::of);
         let kept = self.shared.outbox.keep(id, says, command);
@@ -192,7 +184,7 @@ impl Shared {
                 Ok(link) => self.establish(link).await,
                 Err(reason) => Err(reason),
             };
-            // Kept for the one who waits, if it does not wait yet.
+            // If `open` does not wait yet, the notice is kept for it.
             tried.notify_one();
             match connected {
                 Ok(()) => {

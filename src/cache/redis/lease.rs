@@ -1,9 +1,9 @@
 //! [`Leases`]: replicas agree on which of them loads a template, so that the fleet makes one query and not one each.
 //!
-//! A lease is a key in Redis with its holder's token. It is short, so that a holder that dies costs the others no more
-//! than that, and it is renewed while the holder lives. A replica that does not get the lease waits until it is given
-//! back, of which it hears on a connection of its own. If that connection is away, or the holder died, it finds out by
-//! asking again.
+//! A lease is a key in Redis with its holder's token. It is short, so that the others do not wait long for a holder that
+//! died, and it is renewed while the holder lives. A replica that does not get the lease waits until Redis announces, on
+//! a connection of its own, that it was given back. If that connection is away, or the holder died, the replica asks
+//! again after a pause.
 //!
 //! Leases save queries and promise nothing: two replicas that load the same template make one query too many, and what
 //! each of them may store is decided by [`crate::freshness`].
@@ -18,8 +18,8 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use redis::Value;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::batch::{Batch, Held};
@@ -61,12 +61,12 @@ pub(super) struct Leases {
     token: Arc<str>,
     wait_limit: Duration,
     waiting: Arc<Waiting>,
-    listener: AbortHandle,
+    _listener: AbortOnDropHandle<()>,
     metrics: Arc<Metrics>,
 }
 
-/// How long a lease lasts, in time-outs of a Redis call: what a holder's death costs the others, and long enough for a
-/// slow Redis not to take it from a living one.
+/// How long a lease lasts, in time-outs of a Redis call. A slow Redis must not end the lease of a living holder. When a
+/// holder dies, the others wait this long.
 const LENGTH: u32 = 10;
 
 /// When it is renewed, in the same unit: early enough for one renewal to be lost.
@@ -91,14 +91,14 @@ impl Leases {
         metrics: Arc<Metrics>,
     ) -> Self {
         let waiting = Arc::new(Waiting::default());
-        let listener = tokio::spawn(listen(server, Arc::clone(&waiting))).abort_handle();
+        let listener = tokio::spawn(listen(server, Arc::clone(&waiting)));
         Self {
             redis,
             batch,
             token: format!("{:032x}", fastrand::u128(..)).into(),
             wait_limit,
             waiting,
-            listener,
+            _listener: AbortOnDropHandle::new(listener),
             metrics,
         }
     }
@@ -124,7 +124,7 @@ impl Leases {
         let mut pause = PAUSES.0;
         let mut has_waited = false;
         loop {
-            // Listens before it asks, so that no lease is given back unheard in between.
+            // Listens before it asks, so that it misses no lease that is given back in between.
             let mut given_back = pin!(waiter.notify.notified());
             given_back.as_mut().enable();
             // The holder has mostly stored what it loaded, and then the lease need not be claimed.
@@ -187,12 +187,6 @@ impl Leases {
             Ok(Held::Entry(entry)) => Some(entry),
             Ok(Held::Nothing | Held::Foreign) | Err(_) => None,
         }
-    }
-}
-
-impl Drop for Leases {
-    fn drop(&mut self) {
-        self.listener.abort();
     }
 }
 
@@ -273,7 +267,9 @@ async fn listen(server: Server, waiting: Arc<Waiting>) {
                 }
             }
         } else if !std::mem::replace(&mut is_away, true) {
-            warn!("leases that are given back are not heard of: redis is asked again and again");
+            warn!(
+                "redis does not announce leases that are given back: replicas that wait ask it again and again"
+            );
         }
         sleep(jittered(RECONNECT)).await;
     }

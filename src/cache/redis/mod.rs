@@ -187,7 +187,7 @@ impl RedisCache {
         }
     }
 
-    /// Removes a template that may have changed, it is not known to what.
+    /// Removes a template that may have changed to an unknown version.
     pub(super) async fn forget(&self, id: TemplateId) {
         let command = scripts::remove(id);
         if let Err(failure) = self.redis.call(&command).await {

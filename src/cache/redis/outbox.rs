@@ -86,7 +86,7 @@ impl Outbox {
         self.count.load(Ordering::Acquire) > 0 && self.waiting.lock().contains_key(&id)
     }
 
-    /// Calls `then` if no command waits, and lets none be kept meanwhile.
+    /// Calls `then` if no command waits. No command can be kept meanwhile.
     pub(super) fn if_empty<T>(&self, then: impl FnOnce() -> T) -> Option<T> {
         let waiting = self.waiting.lock();
         waiting.is_empty().then(then)
@@ -100,7 +100,7 @@ impl Outbox {
         ignored: &IgnoreBefore,
     ) -> Result<(), &'static str> {
         let mut all: Vec<_> = self.all();
-        // In another order each time, so that a node that is away does not delay the others each time.
+        // In another order each time, so that one node that is away does not always delay the same others.
         fastrand::shuffle(&mut all);
         let mut away = 0;
         for (id, waiting) in all {

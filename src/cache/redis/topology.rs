@@ -57,7 +57,7 @@ impl Server {
         Ok(Self { kind, handshake })
     }
 
-    /// Connects. Whether the link is of use is for [`Link::check`] to say.
+    /// Connects. [`Link::check`] says whether the link can be used.
     pub(super) async fn connect(&self) -> RedisResult<Link> {
         match &self.kind {
             Kind::One(client) => Ok(Link::One(connect(client).await?)),

@@ -1,6 +1,6 @@
 //! What an address says: which kind of server it names, and how the client is to be set up for it.
 //!
-//! What is wrong with one is said without showing any of it.
+//! A complaint shows no part of the address.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use url::Url;
 use super::{Kind, Sentinels};
 use crate::config::Address;
 
-/// A cluster's client sends a command once more, to follow MOVED or ASK; more would be the caller's time-out anyway.
+/// A cluster's client sends a command once more, to follow MOVED or ASK. After that the caller's time-out has passed.
 const RETRIES: u32 = 1;
 
 /// Milliseconds before it sends a command once more that a node could not answer at the moment.
@@ -45,7 +45,7 @@ fn cluster(address: &Address, scheme: &str, handshake: Duration) -> Result<Kind,
         .min_retry_wait(RETRY_PAUSES.0)
         .max_retry_wait(RETRY_PAUSES.1)
         .connection_timeout(handshake)
-        // Not that of a call, which ends sooner: it frees what a silent node keeps.
+        // Longer than the time-out of a call. It ends what still waits for a silent node.
         .response_timeout(handshake)
         .overall_response_timeout(None)
         .tcp_settings(tcp())
@@ -87,7 +87,7 @@ fn sentinels(address: &Address, scheme: &str) -> Result<Sentinels, &'static str>
     })
 }
 
-/// A sentinel has no databases, and is none of those to whom the master's credentials are known.
+/// A sentinel has no databases, and is not told the master's credentials.
 fn sentinel(mut url: Url) -> Result<ConnectionInfo, &'static str> {
     url.set_path("");
     url.set_username("").map_err(|()| REFUSED)?;
