@@ -12,15 +12,6 @@ RUN --mount=type=cache,id=stampede-registry,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin stampede \
  && install -D target/release/stampede /out/stampede
 
-# The load balancer of compose's profile `scale`.
-FROM debian:bookworm-slim AS balancer
-# hadolint ignore=DL3008
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends haproxy \
- && rm -rf /var/lib/apt/lists/*
-USER 65534:65534
-CMD ["haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg"]
-
 FROM gcr.io/distroless/cc-debian12:nonroot AS service
 COPY --from=builder /out/stampede /stampede
 ENV HTTP_ADDR=0.0.0.0:8080
