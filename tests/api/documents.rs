@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::process::Process;
-use crate::support::guarded::off_runtime;
-use crate::support::{mysql, postgres, redis};
+use testkit::guarded::off_runtime;
+use testkit::{mysql, postgres, redis};
 
 /// Commands that are not run here, by the words that they begin with, and why not.
 const NOT_RUN: &[(&str, &str)] = &[

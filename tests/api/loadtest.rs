@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::guarded::off_runtime;
-use crate::support::port::ReservedPort;
-use crate::support::{Redis, Scrape, Service};
+use testkit::guarded::off_runtime;
+use testkit::port::ReservedPort;
+use testkit::{Redis, Scrape, Service};
 
 /// Small enough for a second, large enough for a stampede.
 const SMALL: [&str; 5] = [
