@@ -32,6 +32,28 @@ export async function ask(method, path, body, { leaving = false } = {}) {
   return json;
 }
 
+/** Sends a request and yields the answer's lines of JSON as they come, until `signal` or the service ends it. */
+export async function* askLines(path, body, signal) {
+  const headers = { "x-stampede-lab": TOKEN, "content-type": "application/json" };
+  let rest = "";
+  try {
+    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
+    if (!answer.ok) throw new Problem(answer.status, refusal(answer.status, parsed(await answer.text())));
+    for await (const text of pieces(answer.body.pipeThrough(new TextDecoderStream()).getReader())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop();
+      for (const line of lines) yield JSON.parse(line);
+    }
+  } catch (error) {
+    if (error.name === "Problem" || error.name === "AbortError") throw error;
+    throw new Problem(0, inWords(error));
+  }
+}
+
+async function* pieces(reader) {
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
+}
+
 function inWords(error) {
   if (error.name === "TimeoutError") return `The service has not answered for ${PATIENCE_MS / 1000} seconds.`;
   return "The service does not answer. Is it still running?";

@@ -43,6 +43,8 @@ function draw() {
   const headers = Object.entries(last.headers).map(([name, value]) =>
     element("div", {}, element("dt", { text: name }), element("dd", { text: value })));
   byId("explain-headers").replaceChildren(...headers);
+  // An error's body says what the sentence above says.
+  byId("explain-whole").open = last.status < 400;
   say(byId("explain-body"), typeof last.body === "string" ? last.body : JSON.stringify(last.body, null, 2));
   const code = (text) => element("code", { text });
   byId("explain-cache").replaceChildren(table({

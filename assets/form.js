@@ -1,7 +1,15 @@
 // Forms: limits into number fields, values in and out, and nothing but numbers where numbers are meant.
 
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { count } from "./format.js";
+
+// A field in the page is its name alone: the rest of it is the same for all.
+for (const field of document.querySelectorAll(".field[data-for]")) {
+  const { for: id, unit } = field.dataset;
+  const input = element("input", { id, type: "number", required: true, step: 1, "aria-describedby": `${id}-hint` });
+  field.replaceChildren(element("label", { for: id, text: field.textContent }),
+    element("span", { class: "entry" }, input, unit && element("span", { text: unit })), element("small", { id: `${id}-hint` }));
+}
 
 /** Gives each number field its limits; its hint says them. `fields`: {id: {least, most}}. */
 export function limit(fields) {

@@ -1,5 +1,6 @@
 // The incident's form; section.js plays it, and what happened is told by story.js.
 
+import { byId } from "./dom.js";
 import { fill, limit, numbers } from "./form.js";
 import { makesRuns } from "./section.js";
 import { tellStory } from "./story.js";
@@ -27,6 +28,7 @@ export function showIncident({ limits, defaults }) {
   makesRuns("incident", {
     parameters: () => numbers(FIELDS),
     restore: (values) => fill(FIELDS, values),
+    results: byId("story"),
     draw: tellStory,
   });
 }

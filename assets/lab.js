@@ -1,12 +1,12 @@
 // The page's beginning: what there is to choose is asked for, then each section is brought to life.
 
-import { ask } from "./api.js";
+import { ask, askLines } from "./api.js";
 import { showConnection } from "./connection.js";
 import { byId, report } from "./dom.js";
 import { showExplanation } from "./explain.js";
 import { showFaults } from "./faults.js";
 import { showFlights } from "./flights.js";
-import { showHeadline } from "./headline.js";
+import { tellGuide } from "./guide.js";
 import { showIncident } from "./incident.js";
 import { beginLive } from "./live.js";
 import { showPanels } from "./panels.js";
@@ -28,7 +28,6 @@ async function choices() {
 
 const lab = await choices();
 showConnection();
-showHeadline();
 showPanels();
 showStampede(lab);
 showFaults(lab);
@@ -36,3 +35,6 @@ showIncident(lab);
 showFlights();
 showExplanation();
 beginLive();
+// Someone else's database is not asked for a thing before a person wants it.
+const starts = lab.database === "embedded" && lab.cache === "embedded";
+tellGuide({ open: (order, signal) => askLines("/lab/story", order, signal), starts });

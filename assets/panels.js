@@ -8,7 +8,7 @@ import { copyButtons } from "./share.js";
 
 const PANELS = [
   { title: "Requests per second", unit: "/s", lines: [{ of: "requests", look: "first", area: true }] },
-  { title: "95% of answers come within (p95)", unit: "ms", lines: [{ of: "p95_ms", look: "first" }], written: milliseconds },
+  { title: "95% of answers come within (p95)", unit: "ms", lines: [{ of: "p95_ms", look: "wait", area: true }], written: milliseconds },
   {
     title: "Cache hits and misses per second",
     unit: "/s",
@@ -18,14 +18,14 @@ const PANELS = [
       { of: "unanswered", name: "no answer", look: "third" },
     ],
   },
-  { title: "Database queries per second", unit: "/s", lines: [{ of: "queries", look: "first", area: true }] },
-  { title: "Callers that shared a load, per second", unit: "/s", lines: [{ of: "shared", look: "first", area: true }] },
+  { title: "Database queries per second", unit: "/s", lines: [{ of: "queries", look: "query", area: true }] },
+  { title: "Callers that shared a load, per second", unit: "/s", lines: [{ of: "shared", look: "shared", area: true }] },
   {
     title: "In flight",
     unit: "",
     lines: [
-      { of: "in_flight", name: "requests", look: "first" },
-      { of: "queries_in_flight", name: "queries", look: "second" },
+      { of: "in_flight", name: "requests", look: "wait" },
+      { of: "queries_in_flight", name: "queries", look: "query dashed" },
     ],
   },
 ];
@@ -81,17 +81,25 @@ function written(panel, value) {
 
 function draw(panel, samples, width) {
   const newest = samples.at(-1)?.seq ?? 0;
-  const most = Math.max(0, ...samples.flatMap((one) => panel.lines.map(({ of }) => one[of] ?? 0)));
-  const series = panel.lines.map(({ of, look, area }) => ({ points: points(samples, of, newest), look, area })).reverse();
+  const values = samples.flatMap((one) => panel.lines.map(({ of }) => one[of] ?? 0));
+  const most = Math.max(0, ...values);
+  const series = panel.lines.map(({ of, look, area }) => ({ points: points(samples, of, newest), look, area, step: true })).reverse();
   const now = panel.lines.map(({ of, name }) => `${name ? `${name} ` : ""}${written(panel, samples.at(-1)?.[of])}`);
   return lineChart({
     width,
     height: HEIGHT,
     series,
     x: { from: -WINDOW, to: 0, marks: MINUTES },
-    y: { most, unit: panel.unit },
+    y: { most: scale(values, most), unit: panel.unit },
     name: `${panel.title}, last 5 minutes. Now: ${now.join(", ")}. Most: ${written(panel, most)}.`,
   });
+}
+
+/** What the axis reaches to: one burst is cut off rather than that it flattens everything else. */
+function scale(values, most) {
+  const busy = values.filter((value) => value > 0).sort((one, other) => one - other);
+  const usual = 4 * (busy[Math.floor(busy.length / 2)] ?? 0);
+  return most > 2 * usual ? usual : most;
 }
 
 /** [seconds before now, value], with a gap where seconds are missing. */
@@ -100,7 +108,9 @@ function points(samples, of, newest) {
   for (const one of samples) {
     const before = found.at(-1);
     const at = one.seq - newest;
-    if (before && at - before[0] > 1) found.push([at, null]);
+    if (before && at - before[0] > 1) found.push([at - 1, null]);
+    // A second is as wide as a second, so that a single one is seen.
+    if (one[of] !== null && one[of] !== undefined) found.push([at - 1, one[of]]);
     found.push([at, one[of] ?? null]);
   }
   return found;

@@ -9,9 +9,9 @@ import { copyButtons, keepInAddress, linkTo, onLinkTo } from "./share.js";
  * Brings the section `kind` to life, whose elements are named `#KIND-form`, `#KIND-go` and so on.
  *
  * `parameters()` reads the form, `restore(values)` fills it from a link, `refuse()` says why it cannot be run yet, if
- * so, and `draw(run)` shows what the run has brought so far.
+ * so, and `draw(run)` shows in `results` what the run has brought so far.
  */
-export function makesRuns(kind, { parameters, restore, refuse = () => null, draw }) {
+export function makesRuns(kind, { parameters, restore, refuse = () => null, results, draw }) {
   const part = (name) => byId(`${kind}-${name}`);
   const status = part("status");
   let last = null;
@@ -42,8 +42,11 @@ export function makesRuns(kind, { parameters, restore, refuse = () => null, draw
     if (run.state === "running") busy(`Running ${progressInWords(run.progress)}`, run.progress.share);
     else idle(...ending(run));
     part("share").hidden = false;
+    results.classList.remove("outdated");
     draw(run);
   };
+  /** A run's parameters in the order of the form's. */
+  const of = (values) => Object.fromEntries(Object.keys(parameters()).map((name) => [name, values[name]]));
 
   const runs = runsOf(kind, { show, fail, lost });
   part("form").addEventListener("submit", (event) => {
@@ -68,6 +71,13 @@ export function makesRuns(kind, { parameters, restore, refuse = () => null, draw
       report(status, ...before);
       before = null;
     }
+  });
+  // Results of other settings than those in the form are said to be so.
+  part("form").addEventListener("input", () => {
+    if (running || !last) return;
+    const same = JSON.stringify(parameters()) === JSON.stringify(of(last.parameters));
+    results.classList.toggle("outdated", !same);
+    report(status, "plain", same ? "" : "Settings changed: the results are those of the run before.");
   });
   part("stop").addEventListener("click", () => runs.stop());
   part("share").append(copyButtons({ value: () => last, link: () => linkTo(kind, last.parameters) }));

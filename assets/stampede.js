@@ -37,6 +37,7 @@ export function showStampede(choices) {
     parameters,
     restore: (values) => restore({ ...values, strategies: values.strategies?.split(",") }),
     refuse: () => (checkedStrategies().length ? null : "Choose at least one strategy."),
+    results: byId("comparison"),
     draw: showComparison,
   });
 }

@@ -1,5 +1,7 @@
 //! [`LabCommand`]: the flags of `stampede lab`. The lab itself checks their ranges, as it does for its page.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 /// Show a stampede and how each strategy deals with it, without a server
@@ -46,6 +48,9 @@ pub struct LabCommand {
     /// Print the result as JSON, with what it added to the counters of /metrics
     #[arg(long)]
     pub json: bool,
+    /// Instead, write the guided story with recorded runs as one HTML file, which needs no server
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
 }
 
 /// What `stampede lab` shows in place of the comparison.

@@ -37,8 +37,13 @@ pub(super) async fn arrive<F>(
 
 /// One of the seeded templates; some are asked for far more often than others, as everywhere.
 pub(super) fn popular() -> TemplateId {
+    popular_among(TEMPLATES)
+}
+
+/// As [`popular`], one of the first so many.
+pub(super) fn popular_among(templates: u64) -> TemplateId {
     let share = fastrand::f64().powi(3);
-    let number = 1 + (share * TEMPLATES as f64) as i64;
+    let number = 1 + (share * templates as f64) as i64;
     TemplateId::new(number).expect("a number from 1")
 }
 

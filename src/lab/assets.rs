@@ -6,7 +6,7 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 
-const PAGE: &str = include_str!("../../assets/index.html");
+pub(super) const PAGE: &str = include_str!("../../assets/index.html");
 
 /// Name, type and text of each of these files of `assets/`.
 macro_rules! files {
@@ -17,10 +17,10 @@ macro_rules! files {
 
 const FILES: &[(&str, &str, &str)] = files! {
     "image/svg+xml": "icon.svg";
-    "text/css; charset=utf-8": "base.css" "chart.css" "lab.css" "table.css";
+    "text/css; charset=utf-8": "base.css" "chart.css" "guide.css" "lab.css" "table.css";
     "text/javascript; charset=utf-8":
         "api.js" "bars.js" "chart.js" "comparison.js" "connection.js" "dom.js" "explain.js" "faults.js" "flights.js"
-        "form.js" "format.js" "headline.js" "incident.js" "lab.js" "live.js" "panels.js" "runs.js"
+        "form.js" "format.js" "guide-picture.js" "guide-reel.js" "guide-steps.js" "guide.js" "incident.js" "lab.js" "live.js" "panels.js" "runs.js"
         "section.js" "share.js" "sources.js" "stampede.js" "story.js" "strategies.js" "table.js" "trouble.js";
 };
 
@@ -40,6 +40,12 @@ pub(super) async fn page() -> Response {
 pub(super) fn find(name: &str) -> Option<Response> {
     let (_, kind, text) = FILES.iter().find(|(known, _, _)| *known == name)?;
     Some(file(kind, text))
+}
+
+/// What this file says.
+pub(super) fn text(name: &str) -> Option<&'static str> {
+    let (_, _, text) = FILES.iter().find(|(known, _, _)| *known == name)?;
+    Some(text)
 }
 
 fn file(kind: &'static str, text: &'static str) -> Response {

@@ -126,7 +126,8 @@ pub(super) async fn sample(lab: Weak<Shared>, mut last: Reading) {
         lab.live.push(metrics, &now.since(&last));
         last = now;
         // A run has a cache of its own, and may have ended while that was down.
-        if !lab.runs.last().is_some_and(|run| run.is_running()) {
+        let mut last = [lab.runs.last(), lab.stories.last()].into_iter().flatten();
+        if !last.any(|run| run.is_running()) {
             metrics.cache_up.set(i64::from(lab.service.cache_is_up()));
         }
     }

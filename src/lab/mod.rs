@@ -5,7 +5,7 @@
 //! ([`crate::fault`]).
 //!
 //! In reading order: [`plan`] is what a run is asked to do and [`limits`] how much; [`strategy`] who competes; [`stage`]
-//! where; [`stampede`] and [`incident`] what happens; [`run`] how far it has come, and [`runs`] that there is one at a time. [`conditions`] holds faults and
+//! where; [`stampede`], [`incident`] and [`story`] what happens; [`run`] how far it has come, and [`runs`] that there is one at a time. [`conditions`] holds faults and
 //! traffic, [`live`] the last five minutes, [`flights`] what is loading, [`explain`] why an answer is as it is. [`guard`]
 //! decides who may ask for any of it over HTTP ([`routes`]); [`terminal`] needs no server at all.
 #![doc = include_str!("interface.md")]
@@ -26,6 +26,7 @@ mod run;
 mod runs;
 mod stage;
 mod stampede;
+mod story;
 mod strategy;
 mod tally;
 mod terminal;
@@ -64,6 +65,8 @@ struct Shared {
     conditions: Arc<Conditions>,
     live: Live,
     runs: Runs,
+    /// Apart from the runs, which are listed and can be looked at again.
+    stories: Runs,
     hosts: guard::Hosts,
     tasks: parking_lot::Mutex<Vec<AbortHandle>>,
 }
@@ -106,6 +109,7 @@ impl Lab {
             service,
             _sight: sight,
             runs: Runs::default(),
+            stories: Runs::default(),
             hosts: guard::Hosts::of(config),
             tasks: parking_lot::Mutex::default(),
         };
@@ -133,7 +137,8 @@ impl Lab {
 
     /// Ends its run, its faults and its tasks, because the service is about to end.
     pub fn stop(&self) {
-        if let Some(run) = self.shared.runs.last() {
+        let Shared { runs, stories, .. } = &*self.shared;
+        for run in [runs.last(), stories.last()].into_iter().flatten() {
             run.stop();
         }
         self.shared.conditions.clear();

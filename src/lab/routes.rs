@@ -1,14 +1,16 @@
 //! The lab's routes, as [the interface](super) describes them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Bytes, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use axum::{Router, middleware};
+use futures_util::stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +22,7 @@ use super::plan::{IncidentOrder, StampedeOrder};
 use super::run::Run;
 use super::runs::NotBegun;
 use super::strategy::Strategy;
+use super::story::{self, StoryOrder};
 use super::{Lab, assets, guard, incident, stampede};
 use crate::http::{Http, HttpError};
 
@@ -58,6 +61,10 @@ pub(super) fn router(lab: Lab, http: Arc<Http>) -> Router {
         .route(
             "/lab/runs/incident",
             only("POST", MethodRouter::new().post(begin_incident)),
+        )
+        .route(
+            "/lab/story",
+            only("POST", MethodRouter::new().post(tell_story)),
         )
         .route(
             "/lab/runs/{id}",
@@ -164,6 +171,7 @@ async fn begin_stampede(State(state): State<LabState>, request: Request) -> Answ
     let order: StampedeOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
     let shared = &state.lab.shared;
+    end_story(&state).await;
     accepted(stampede::begin(
         &shared.runs,
         Arc::clone(&shared.ground),
@@ -175,11 +183,40 @@ async fn begin_incident(State(state): State<LabState>, request: Request) -> Answ
     let order: IncidentOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
     let shared = &state.lab.shared;
+    end_story(&state).await;
     accepted(incident::begin(
         &shared.runs,
         Arc::clone(&shared.ground),
         plan,
     ))
+}
+
+/// Whoever asks for a run does not wait for a story to end.
+async fn end_story(state: &LabState) {
+    if let Some(story) = state.lab.shared.stories.last() {
+        story.stop();
+        story.over().await;
+    }
+}
+
+async fn tell_story(State(state): State<LabState>, request: Request) -> Answer {
+    let order: StoryOrder = read(request).await?;
+    let shared = &state.lab.shared;
+    if shared.runs.last().is_some_and(|run| !run.is_over()) {
+        return Err(refused(NotBegun::Busy));
+    }
+    end_story(&state).await;
+    let ground = Arc::clone(&shared.ground);
+    let lines = story::begin(&shared.stories, ground, order).map_err(refused)?;
+    let lines = stream::unfold(lines, async |mut lines| {
+        let line = lines.recv().await?;
+        Some((Ok::<_, Infallible>(line), lines))
+    });
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, Body::from_stream(lines)).into_response())
 }
 
 async fn run(State(state): State<LabState>, Path(id): Path<String>) -> Answer {
@@ -206,13 +243,17 @@ fn find(state: &LabState, id: &str) -> Result<Arc<Run>, HttpError> {
     state.lab.shared.runs.find(id).ok_or(HttpError::NotFound)
 }
 
-fn accepted(begun: Result<Arc<Run>, NotBegun>) -> Answer {
-    let run = begun.map_err(|why| match why {
+fn refused(why: NotBegun) -> HttpError {
+    match why {
         NotBegun::Busy => HttpError::Busy(
             "a run is under way, or was stopped and is about to end; stop it or wait for its end",
         ),
         NotBegun::TooLarge(why) => HttpError::BadRequest(why),
-    })?;
+    }
+}
+
+fn accepted(begun: Result<Arc<Run>, NotBegun>) -> Answer {
+    let run = begun.map_err(refused)?;
     let mut response = (StatusCode::ACCEPTED, json(&run.view())).into_response();
     let location = HeaderValue::try_from(format!("/lab/runs/{}", run.id));
     let location = location.map_err(|_| HttpError::Internal)?;

@@ -15,6 +15,7 @@ use crate::backends::{Backends, Faults};
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::http::count_in_process;
+use crate::metrics::labels::Source;
 use crate::metrics::{GaugeGuard, Metrics};
 use crate::service::TemplateService;
 use crate::store::Demand;
@@ -99,11 +100,26 @@ impl Stage {
 
     /// Puts one request, and counts it where one over HTTP is counted.
     pub(super) async fn request(&self, template: TemplateId, tally: &Tally) {
+        self.answer(template, tally).await;
+    }
+
+    /// As [`Stage::request`], and says where the answer came from.
+    pub(super) async fn answer(&self, template: TemplateId, tally: &Tally) -> Source {
         let _in_flight = GaugeGuard::raise(&self.metrics.http.in_flight);
         let began = Instant::now();
         let outcome = self.contender.ask(template).await;
         let took = began.elapsed();
-        tally.add(count_in_process(&self.metrics, outcome, took), took);
+        let source = count_in_process(&self.metrics, outcome, took);
+        tally.add(source, took);
+        source
+    }
+
+    /// Loads that callers share at the moment.
+    pub(super) fn flights(&self) -> usize {
+        match &self.contender {
+            Contender::Service(service) => service.flights().len(),
+            Contender::LoadOrStore(_) | Contender::Mutex(_) => 0,
+        }
     }
 
     /// Whether its cache can be asked.

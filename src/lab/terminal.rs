@@ -2,6 +2,7 @@
 
 mod pages;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::plan::{IncidentOrder, StampedeOrder};
 use super::run::Run;
 use super::runs::{NotBegun, Runs};
 use super::stage::Ground;
-use super::{incident, stampede};
+use super::{incident, stampede, story};
 use crate::backends::Backends;
 use crate::config::{Config, LabCommand, LabIncident};
 use crate::metrics::Metrics;
@@ -54,6 +55,9 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         metrics: Arc::clone(&metrics),
         flights: Arc::default(),
     });
+    if let Some(file) = &command.page {
+        return write_page(ground, file).await;
+    }
     let runs = Runs::default();
     let run = begin(&runs, ground, command)?;
     let mut said = "";
@@ -90,6 +94,17 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         pages::table(&view.result)
     };
     Ok(Shown { text, ok })
+}
+
+async fn write_page(ground: Arc<Ground>, file: &Path) -> Result<Shown, String> {
+    let page = story::page(ground, |doing| eprintln!("{doing} ...")).await?;
+    let written = std::fs::write(file, &page);
+    let file = file.display();
+    written.map_err(|error| format!("{file} cannot be written: {error}"))?;
+    Ok(Shown {
+        text: format!("{file}: {} KiB\n", page.len().div_ceil(1024)),
+        ok: true,
+    })
 }
 
 fn begin(runs: &Runs, ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<Run>, &'static str> {

@@ -1,0 +1,92 @@
+// A step's run as it was told, line by line, and what had happened in it by any moment.
+
+import { LOOKS } from "./guide-steps.js";
+
+/** Collects the lines of one run. `changed()` is called whenever there is more of it. */
+export class Reel {
+  scene = null;
+  sums = null;
+  problem = null;
+  frames = [];
+  gone = new AbortController();
+
+  constructor(order, open, changed) {
+    this.order = order;
+    this.collected = this.#collect(open, changed);
+  }
+
+  async #collect(open, changed) {
+    try {
+      for await (const line of open(this.order, this.gone.signal)) {
+        if (line.scene) this.scene = line.scene;
+        else if (line.end) this.sums = line.end;
+        else if (line.problem) this.problem = line.problem;
+        else this.frames.push(line);
+        changed(this);
+      }
+      if (!this.sums) this.problem ??= "The run broke off.";
+    } catch (problem) {
+      if (problem.name !== "Problem" && problem.name !== "AbortError") throw problem;
+      this.problem = problem.message;
+    }
+    changed(this);
+  }
+
+  /** Nobody looks at it any more: the run ends too. */
+  close() {
+    this.gone.abort();
+  }
+
+  /** Milliseconds of the run that there are by now. */
+  get length() {
+    return this.frames.at(-1)?.t ?? 0;
+  }
+}
+
+/** Plays a reel: tells `picture` what happens, and counts. */
+export class Playback {
+  at = 0;
+  requests = 0;
+  failed = 0;
+  state = { atOnce: 0, queries: 0, flights: 0, cacheCut: false, databaseCut: false };
+  #next = 0;
+  #lastEnded = 0;
+
+  constructor(reel, picture) {
+    this.reel = reel;
+    this.picture = picture;
+  }
+
+  /** Goes on to this moment of the run, or as far as there is of it. */
+  advance(to) {
+    this.at = Math.min(to, this.reel.length);
+    const { frames } = this.reel;
+    while (this.#next < frames.length && frames[this.#next].t <= this.at) this.#happen(frames[this.#next++]);
+  }
+
+  get isOver() {
+    return this.reel.sums !== null && this.#next === this.reel.frames.length;
+  }
+
+  #happen({ b = [], e = [], q: [atOnce, queries, flights], x: [cacheCut, databaseCut] }) {
+    b.forEach((key, at) => this.picture.begin(this.requests++, key, at / b.length));
+    for (let at = 0; at < e.length; at += 2) {
+      this.#lastEnded += e[at];
+      const look = LOOKS[e[at + 1]];
+      if (look === "failed") this.failed += 1;
+      this.picture.end(this.#lastEnded, look);
+    }
+    this.state = { atOnce, queries, flights, cacheCut: !!cacheCut, databaseCut: !!databaseCut };
+  }
+}
+
+/** The moment at which most requests wait: what a still picture shows. */
+export function worstMoment(reel) {
+  let waiting = 0;
+  let worst = { waiting: -1, t: 0 };
+  for (const { t, b = [], e = [] } of reel.frames) {
+    waiting += b.length - e.length / 2;
+    if (waiting > worst.waiting) worst = { waiting, t };
+  }
+  return worst.t;
+}

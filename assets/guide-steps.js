@@ -1,0 +1,68 @@
+// The story's steps in words: one idea each, and the one control that is new in it.
+
+// The places of `template_responses_total`'s sources, and how an answer from there is drawn.
+export const LOOKS = ["copy", "copy", "local", "query", "query", "stale", "query", "failed", "failed"];
+
+export const STEPS = [
+  {
+    name: "cached",
+    title: "It works",
+    words: "400 requests a second want the same page. The cache answers them all, and the database rests.",
+    without: "Without the cache, every request is a query. The database drowns.",
+    control: ["The cache", "on", "cut"],
+  },
+  {
+    name: "expiry",
+    title: "The key expires",
+    words: "For a moment the cache is empty, so every caller asks the database. It slows down, its queue fills, and requests fail. This is a cache stampede.",
+    without: "While the key is cached, nobody asks the database.",
+    control: ["The key", "expires", "stays cached"],
+  },
+  {
+    name: "singleflight",
+    title: "Singleflight",
+    words: "The first caller asks the database. All the others wait for its answer. One query, and nothing fails.",
+    without: "Without singleflight, each of them asks.",
+    control: ["Singleflight", "on", "off"],
+  },
+  {
+    name: "cache-cut",
+    title: "Redis is gone",
+    words: "Now 50 pages are wanted and no answer can be kept. One query per page at a time is still too many: requests fail again. Singleflight alone is not enough.",
+    without: "With Redis there, 50 pages are no trouble.",
+    control: ["Redis", "cut", "up"],
+    still: 0.8,
+  },
+  {
+    name: "local-copies",
+    title: "Local copies",
+    words: "Each process also keeps what it last read. Redis is just as gone, but few requests need a query now, and nothing fails.",
+    without: "Without local copies, it fails as before.",
+    control: ["Local copies", "on", "off"],
+    still: 0.7,
+  },
+  {
+    name: "database-cut",
+    title: "The database, too",
+    words: "With both gone, the last copies still answer. Those that are too old are marked as stale. Nothing fails.",
+    without: "As long as the database is there, copies are renewed in time.",
+    control: ["The database", "cut", "up"],
+    still: 0.9,
+  },
+  {
+    name: "everything",
+    title: "Your turn",
+    words: "Everything is on. Break it yourself.",
+    without: "",
+    control: null,
+    still: 0.6,
+  },
+];
+
+// The switches of the last step: what the service is asked for, and what is written on them.
+export const BY_HAND = [
+  ["singleflight", "Singleflight", "on", "off"],
+  ["local_copies", "Local copies", "on", "off"],
+  ["cache", "Redis", "up", "cut"],
+  ["database", "Database", "up", "cut"],
+];
