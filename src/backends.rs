@@ -75,6 +75,14 @@ impl Backends {
         Self { faults, ..self }
     }
 
+    /// The same, whose database slows down once more queries than this run at once.
+    pub fn with_knee(self, knee: usize) -> Self {
+        Self {
+            store: self.store.with_knee(knee),
+            ..self
+        }
+    }
+
     /// Begins to connect. Backends that are away are no error.
     pub async fn open(
         self,

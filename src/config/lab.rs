@@ -24,6 +24,9 @@ pub struct LabCommand {
     /// How long one query takes (default 100ms)
     #[arg(long = "query-time", value_name = "DURATION", value_parser = milliseconds)]
     pub query_time_ms: Option<u64>,
+    /// How many queries at once the database runs as fast as one, 1 to 1000 (default 10)
+    #[arg(long, value_name = "NUMBER")]
+    pub knee: Option<u64>,
     /// Burst: over how long the callers arrive (default 0ms)
     #[arg(long = "spread", value_name = "DURATION", value_parser = milliseconds)]
     pub spread_ms: Option<u64>,
@@ -39,7 +42,7 @@ pub struct LabCommand {
     /// burst, or sustained: traffic for a while with a short TTL (default burst)
     #[arg(long, value_name = "NAME")]
     pub mode: Option<String>,
-    /// lifted: the database takes every query; kept: as the settings say (default lifted)
+    /// lifted: no limit of queries at once; kept: as the settings say (default lifted)
     #[arg(long, value_name = "NAME")]
     pub limits: Option<String>,
     /// Which, separated by commas: off, load-or-store, mutex, singleflight; sustained has early and stale too
@@ -73,6 +76,9 @@ pub struct IncidentFlags {
     /// How long one query takes (default 100ms)
     #[arg(long = "query-time", value_name = "DURATION", value_parser = milliseconds)]
     pub query_time_ms: Option<u64>,
+    /// How many queries at once the database runs as fast as one, 1 to 1000 (default 10)
+    #[arg(long, value_name = "NUMBER")]
+    pub knee: Option<u64>,
     /// TTL of a cached template (default 2s)
     #[arg(long = "ttl", value_name = "DURATION", value_parser = milliseconds)]
     pub ttl_ms: Option<u64>,

@@ -38,6 +38,7 @@ const fn limit(range: RangeInclusive<u64>, complaint: &'static str) -> Limit {
 pub(super) struct Limits {
     pub(super) callers: Limit,
     pub(super) query_time_ms: Limit,
+    pub(super) knee: Limit,
     pub(super) spread_ms: Limit,
     pub(super) rate_per_second: Limit,
     pub(super) ttl_ms: Limit,
@@ -47,10 +48,14 @@ pub(super) struct Limits {
     pub(super) slow_ms: Limit,
 }
 
+/// As many queries as the service may have at once by default: its own limit keeps such a database at its best.
+pub(super) const USUAL_KNEE: u64 = 10;
+
 /// What a person can want to see fits in here, and what would hurt the machine does not.
 pub(super) const LIMITS: Limits = Limits {
     callers: limit(1..=5_000, "callers must be from 1 to 5000"),
     query_time_ms: limit(0..=2_000, "query_time_ms must be from 0 to 2000"),
+    knee: limit(1..=1_000, "knee must be from 1 to 1000"),
     spread_ms: limit(0..=2_000, "spread_ms must be from 0 to 2000"),
     rate_per_second: limit(1..=2_000, "rate_per_second must be from 1 to 2000"),
     ttl_ms: limit(100..=10_000, "ttl_ms must be from 100 to 10000"),

@@ -21,6 +21,7 @@ mod incident;
 mod limits;
 mod live;
 mod plan;
+mod predict;
 mod routes;
 mod run;
 mod runs;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::LIMITS;
+use super::limits::{LIMITS, USUAL_KNEE};
 use super::strategy::Strategy;
 use crate::template::TemplateId;
 
@@ -18,6 +18,8 @@ pub(crate) struct StampedeOrder {
     pub template: Option<u64>,
     /// How long the database takes.
     pub query_time_ms: Option<u64>,
+    /// How many queries at once are as fast as one.
+    pub knee: Option<u64>,
     /// `lifted` or `kept`.
     pub limits: Option<String>,
     /// Strategies by name.
@@ -41,6 +43,7 @@ pub(super) struct StampedePlan {
     pub(super) load: Load,
     pub(super) template: TemplateId,
     pub(super) query_time_ms: u64,
+    pub(super) knee: u64,
     pub(super) limits: DatabaseLimits,
     pub(super) strategies: Vec<Strategy>,
 }
@@ -82,6 +85,7 @@ impl StampedeOrder {
                 .and_then(TemplateId::new)
                 .ok_or("template must be a whole number from 1")?,
             query_time_ms: LIMITS.query_time_ms.check(self.query_time_ms, 100)?,
+            knee: LIMITS.knee.check(self.knee, USUAL_KNEE)?,
             limits: match self.limits.as_deref() {
                 None | Some("lifted") => DatabaseLimits::Lifted,
                 Some("kept") => DatabaseLimits::Kept,
@@ -155,6 +159,8 @@ pub(crate) struct IncidentOrder {
     pub rate_per_second: Option<u64>,
     /// How long the database takes.
     pub query_time_ms: Option<u64>,
+    /// How many queries at once are as fast as one.
+    pub knee: Option<u64>,
     /// How long an answer holds.
     pub ttl_ms: Option<u64>,
     /// For how long all is well.
@@ -170,6 +176,7 @@ pub(crate) struct IncidentOrder {
 pub(super) struct IncidentPlan {
     pub(super) rate_per_second: u64,
     pub(super) query_time_ms: u64,
+    pub(super) knee: u64,
     pub(super) ttl_ms: u64,
     pub(super) warm_ms: u64,
     pub(super) outage_ms: u64,
@@ -181,6 +188,7 @@ impl IncidentOrder {
         Ok(IncidentPlan {
             rate_per_second: LIMITS.rate_per_second.check(self.rate_per_second, 200)?,
             query_time_ms: LIMITS.query_time_ms.check(self.query_time_ms, 100)?,
+            knee: LIMITS.knee.check(self.knee, USUAL_KNEE)?,
             ttl_ms: LIMITS.ttl_ms.check(self.ttl_ms, 2_000)?,
             warm_ms: LIMITS.phase_ms.check(self.warm_ms, 3_000)?,
             outage_ms: LIMITS.phase_ms.check(self.outage_ms, 5_000)?,

@@ -40,18 +40,21 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Builds it. `expired` is a template that its cache shall not have.
+    /// Builds it. Its database slows down beyond `knee` queries at once. `expired` is a template that its cache shall not have.
     pub(super) async fn open(
         ground: &Ground,
         config: &Config,
         strategy: Strategy,
         by: &'static str,
+        knee: u64,
         expired: Option<TemplateId>,
     ) -> Result<Self, String> {
         let faults = Faults::new();
         let backends = ground.backends.used_as(config);
         let backends = backends.map_err(|problems| problems.to_string())?;
-        let backends = backends.with_faults(faults.clone());
+        let backends = backends
+            .with_faults(faults.clone())
+            .with_knee(knee as usize);
         let metrics = Arc::clone(&ground.metrics);
         let (cache, store) = backends.open(config, &metrics).await;
         if !store.is_up() {

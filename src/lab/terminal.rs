@@ -112,6 +112,7 @@ fn begin(runs: &Runs, ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<R
         let order = IncidentOrder {
             rate_per_second: flags.rate_per_second,
             query_time_ms: flags.query_time_ms,
+            knee: flags.knee,
             ttl_ms: flags.ttl_ms,
             warm_ms: flags.warm_ms,
             outage_ms: flags.outage_ms,
@@ -123,6 +124,7 @@ fn begin(runs: &Runs, ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<R
             mode: command.mode.clone(),
             template: command.template,
             query_time_ms: command.query_time_ms,
+            knee: command.knee,
             limits: command.limits.clone(),
             strategies: command.strategies.clone(),
             callers: command.callers,

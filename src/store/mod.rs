@@ -4,6 +4,7 @@
 //! database can be asked; [`engine`] knows which database it is. Nothing here knows of caches.
 
 mod changes;
+mod delay;
 mod demand;
 mod engine;
 mod health;
@@ -27,6 +28,7 @@ use crate::fault::Switch;
 use crate::metrics::Metrics;
 use crate::template::{State, TemplateId};
 pub use changes::{Change, Condition};
+use delay::Delay;
 pub use demand::Demand;
 use engine::{Connection, Engine};
 pub use notices::Notice;
@@ -41,6 +43,7 @@ pub struct StoreOptions {
     queue_timeout: Duration,
     timeout: Duration,
     delay: Duration,
+    knee: Option<usize>,
     faults: Switch,
     sets_db_up: bool,
 }
@@ -61,6 +64,7 @@ impl StoreOptions {
             queue_timeout,
             timeout,
             delay,
+            knee: None,
             faults: Switch::default(),
             sets_db_up: true,
         })
@@ -85,6 +89,14 @@ impl StoreOptions {
     /// The same, with what can make it fail.
     pub fn with_faults(self, faults: Switch) -> Self {
         Self { faults, ..self }
+    }
+
+    /// The same, whose artificial latency grows once more queries than this run at once.
+    pub fn with_knee(self, knee: usize) -> Self {
+        Self {
+            knee: Some(knee),
+            ..self
+        }
     }
 
     /// What kind of database it is, in one word.
@@ -141,6 +153,7 @@ struct Shared {
     connecting: tokio::sync::Mutex<()>,
     health: health::Health,
     demand: Arc<Demand>,
+    delay: Delay,
     metrics: Arc<Metrics>,
 }
 
@@ -153,6 +166,7 @@ impl TemplateStore {
             pool: Pool::new(options.max_connections),
             health: health::Health::new(options.sets_db_up.then(|| metrics.db_up.clone())),
             demand: Arc::default(),
+            delay: Delay::new(options.delay, options.knee),
             connecting: tokio::sync::Mutex::default(),
             metrics,
             options,

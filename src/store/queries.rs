@@ -160,9 +160,9 @@ impl Shared {
         self.metrics.db_hits.inc();
         self.demand.send();
         let _timer = self.metrics.db_query_duration.start_timer();
-        if !self.options.delay.is_zero() {
+        if !self.delay.is_zero() {
             tokio::select! {
-                () = tokio::time::sleep(self.options.delay) => {}
+                () = self.delay.hold() => {}
                 () = self.options.faults.breaks() => {}
             }
         }

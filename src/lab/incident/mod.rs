@@ -41,7 +41,8 @@ async fn play(ground: Arc<Ground>, plan: IncidentPlan, run: Arc<Run>) -> Result<
     let mut result = IncidentResult::default();
     for (done, part) in Part::ALL.into_iter().enumerate() {
         let config = part.config(&ground.config, plan);
-        let stage = Stage::open(&ground, &config, part.strategy(), part.name(), None).await?;
+        let (strategy, by) = (part.strategy(), part.name());
+        let stage = Stage::open(&ground, &config, strategy, by, plan.knee, None).await?;
         let mut story = Story::of(stage, part, &config);
         story.warm_up().await;
         let parts = &result.parts;

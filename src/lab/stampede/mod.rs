@@ -33,12 +33,13 @@ pub(super) fn begin(
     ground: Arc<Ground>,
     plan: StampedePlan,
 ) -> Result<Arc<Run>, NotBegun> {
-    let slots = config(&ground, &plan, Strategy::Off).db_max_connections;
-    plan.check_size(slots).map_err(NotBegun::TooLarge)?;
+    let bare = config(&ground, &plan, Strategy::Off);
+    plan.check_size(&bare).map_err(NotBegun::TooLarge)?;
     let result = StampedeResult {
         database: ground.backends.database_kind(),
         cache: ground.backends.cache_kind(),
-        slots,
+        slots: bare.db_max_connections,
+        knee: plan.knee,
         predicted_queries: plan.predicted_queries(),
         strategies: Vec::new(),
         verdict: None,
@@ -82,6 +83,7 @@ async fn perform(
         &config,
         strategy,
         strategy.name(),
+        plan.knee,
         Some(plan.template),
     );
     let (stage, tally) = (Arc::new(stage.await?), Arc::new(Tally::default()));

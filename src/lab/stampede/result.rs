@@ -12,6 +12,7 @@ pub(in crate::lab) struct StampedeResult {
     pub(super) database: &'static str,
     pub(super) cache: &'static str,
     pub(super) slots: usize,
+    pub(super) knee: u64,
     pub(super) predicted_queries: f64,
     pub(in crate::lab) strategies: Vec<Performance>,
     pub(in crate::lab) verdict: Option<Verdict>,

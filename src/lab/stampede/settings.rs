@@ -45,7 +45,6 @@ pub(super) fn config(ground: &Ground, plan: &StampedePlan, strategy: Strategy) -
             config.db_max_connections = (plan.requests() as usize).clamp(1, MOST_SLOTS);
         }
         config.db_queue_timeout = PATIENCE;
-        config.db_timeout = PATIENCE;
         config.request_timeout = 3 * PATIENCE;
         config.max_waiters = u32::MAX;
     }
