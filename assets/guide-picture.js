@@ -3,7 +3,7 @@
 // Dots move to where the events of a run have put them. What a dot means is in its shape as well as in its colour.
 
 const COLOURS = ["text", "quiet", "edge", "edge-strong", "surface", "sunken", "copy", "local", "query", "stale", "failed", "wait"];
-const TRAVEL_MS = 420;
+export const TRAVEL_MS = 450;
 // A waiting dot comes so much nearer to its place in a millisecond.
 const PULL = 1 / 110;
 
@@ -56,8 +56,7 @@ export class Picture {
   /** A request has come; `share` says when within its frame. */
   begin(id, key, share) {
     const { from } = this.#places;
-    const place = jitter(id);
-    const dot = { id, key, look: null, phase: "coming", since: this.#clock + share * 80, x: 0, y: 0, a: from(place), b: this.#at("cache", id) };
+    const dot = { id, key, look: null, phase: "coming", since: this.#clock + share * 80, x: 0, y: 0, a: from(jitter(id)), b: this.#at("cache", id) };
     this.#dots.set(id, dot);
   }
 
@@ -116,14 +115,15 @@ export class Picture {
     const at = this.#waiting.indexOf(dot);
     if (at >= 0) this.#waiting.splice(at, 1);
     if (dot.look === "failed") this.#travel(dot, "falling", this.#places.heap(this.#failed++));
-    else this.#travel(dot, "gone", this.#places.from(jitter(dot.id)));
+    else this.#travel(dot, "gone", this.#places.exit(jitter(dot.id)));
   }
 
   /** Gives everyone who waits a place: in the database's queue, or around the flight of their key. */
   #queueUp({ atOnce }) {
     const { slot } = this.#places;
     if (!this.#shares) {
-      this.#waiting.forEach((dot, at) => (dot.to = slot(at)));
+      const { permits } = this.#scene ?? {};
+      this.#waiting.forEach((dot, at) => Object.assign(dot, { to: slot(at), asks: at < permits }));
       this.#tokens = [];
       return;
     }
@@ -180,7 +180,7 @@ export class Picture {
     const groups = {};
     for (const dot of this.#dots.values()) {
       if (dot.since > this.#clock) continue;
-      const look = dot.phase === "coming" ? "asks" : dot.look ?? "wait";
+      const look = dot.phase === "coming" ? "asks" : dot.look ?? (dot.asks ? "query" : "wait");
       (groups[look] ??= []).push(dot);
     }
     const size = this.#places.dot;
@@ -203,6 +203,7 @@ export class Picture {
     const { cache, copies, flights, database, permits, labels } = this.#places;
     const settings = this.#scene?.settings ?? ["", "", ""];
     const hasCopies = !settings[1].endsWith("=0");
+    this.#ways();
     this.#box(cache, "Redis", { cut: state.cacheCut });
     this.#box(copies, "local copies", { off: !hasCopies });
     this.#box(flights, this.#shares && state.flights ? `flights: ${state.flights}` : "flights", { off: !this.#shares, round: true });
@@ -219,7 +220,19 @@ export class Picture {
     const queue = Math.max(0, state.atOnce - most);
     this.#label(queue ? `queue: ${queue}` : "queue", labels.queue);
     this.#label("callers", labels.callers);
+    this.#label("answers", labels.answers);
     if (this.#failed) this.#label(`${this.#failed} failed`, labels.failed, this.#colours.failed);
+  }
+
+  /** Lines from the cache by the flights to the database. */
+  #ways() {
+    const context = this.#context;
+    const stations = ["cache", "flights", "database"].map((place) => this.#places[place]);
+    context.beginPath();
+    for (const { x, y, w, h } of stations) context.lineTo(x + w / 2, this.#places.wide ? stations[0].y + stations[0].h / 2 : y + h / 2);
+    context.lineWidth = 6;
+    context.strokeStyle = this.#colours.edge;
+    context.stroke();
   }
 
   #label(text, { x, y, align = "center" }, colour = this.#colours.quiet) {
@@ -311,8 +324,9 @@ function wide(width, height) {
   const queue = { right: width * 0.765, top: floor * 0.24, rows: 8, gap: 11 };
   const heap = { gap: 9, perRow: Math.floor((width - 24) / 9) };
   return {
-    width, height, dot: 3.4, font: 13,
-    from: (share) => ({ x: 8, y: floor * (0.12 + 0.76 * share) }),
+    width, height, wide: true, dot: 3.6, font: 13,
+    from: (share) => ({ x: 8, y: floor * (0.1 + 0.36 * share) }),
+    exit: (share) => ({ x: 8, y: floor * (0.62 + 0.32 * share) }),
     cache: box(0.15, 0.13, 0.13, 0.3),
     copies: box(0.15, 0.62, 0.13, 0.3),
     flights: box(0.36, 0.13, 0.22, 0.79),
@@ -324,7 +338,8 @@ function wide(width, height) {
     },
     heap: (at) => ({ x: 14 + (at % heap.perRow) * heap.gap, y: height - 10 - Math.floor(at / heap.perRow) * heap.gap }),
     labels: {
-      callers: { x: 8, y: floor * 0.07, align: "left" },
+      callers: { x: 8, y: floor * 0.06, align: "left" },
+      answers: { x: 8, y: floor * 0.58, align: "left" },
       queue: { x: width * 0.765, y: floor * 0.15, align: "right" },
       permits: { x: width * 0.79 + 10, y: floor * 0.24 + 118 },
       failed: { x: 8, y: floor + 14, align: "left" },
@@ -340,7 +355,8 @@ function tall(width, height) {
   const perRow = Math.floor((width - 16) / 9);
   return {
     width, height, dot: 2.8, font: 12,
-    from: (share) => ({ x: width * (0.05 + 0.9 * share), y: 6 }),
+    from: (share) => ({ x: width * (0.05 + 0.4 * share), y: 6 }),
+    exit: (share) => ({ x: width * (0.55 + 0.4 * share), y: 6 }),
     cache: box(0.06, 0.15, 0.4, 0.1),
     copies: box(0.54, 0.15, 0.4, 0.1),
     flights: box(0.06, 0.34, 0.88, 0.23),
@@ -353,6 +369,7 @@ function tall(width, height) {
     heap: (at) => ({ x: 12 + (at % perRow) * 9, y: height - 8 - Math.floor(at / perRow) * 8 }),
     labels: {
       callers: { x: 4, y: floor * 0.075, align: "left" },
+      answers: { x: width - 4, y: floor * 0.075, align: "right" },
       queue: { x: width * 0.06, y: floor * 0.62, align: "left" },
       permits: { x: width * 0.94, y: floor * 0.62, align: "right" },
       failed: { x: 8, y: floor + 32, align: "left" },

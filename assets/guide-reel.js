@@ -43,24 +43,28 @@ export class Reel {
   }
 }
 
-/** Plays a reel: tells `picture` what happens, and counts. */
+/** Plays a reel: tells `picture` what happens, and counts. Callers set out `lead` ms earlier, to be there when they ask. */
 export class Playback {
-  at = 0;
   requests = 0;
   failed = 0;
   state = { atOnce: 0, queries: 0, flights: 0, cacheCut: false, databaseCut: false };
   #next = 0;
+  #nextToSetOut = 0;
+  #setOut = 0;
   #lastEnded = 0;
 
-  constructor(reel, picture) {
-    this.reel = reel;
-    this.picture = picture;
+  constructor(reel, picture, lead) {
+    Object.assign(this, { reel, picture, lead, at: -lead });
   }
 
   /** Goes on to this moment of the run, or as far as there is of it. */
   advance(to) {
-    this.at = Math.min(to, this.reel.length);
-    const { frames } = this.reel;
+    const { frames, length, sums } = this.reel;
+    this.at = Math.min(to, sums ? length : length - this.lead);
+    while (this.#nextToSetOut < frames.length && frames[this.#nextToSetOut].t <= this.at + this.lead) {
+      const { b = [] } = frames[this.#nextToSetOut++];
+      b.forEach((key, at) => this.picture.begin(this.#setOut++, key, at / b.length));
+    }
     while (this.#next < frames.length && frames[this.#next].t <= this.at) this.#happen(frames[this.#next++]);
   }
 
@@ -69,7 +73,7 @@ export class Playback {
   }
 
   #happen({ b = [], e = [], q: [atOnce, queries, flights], x: [cacheCut, databaseCut] }) {
-    b.forEach((key, at) => this.picture.begin(this.requests++, key, at / b.length));
+    this.requests += b.length;
     for (let at = 0; at < e.length; at += 2) {
       this.#lastEnded += e[at];
       const look = LOOKS[e[at + 1]];

@@ -2,7 +2,7 @@
 
 import { byId, element, report, say } from "./dom.js";
 import { count, counted } from "./format.js";
-import { Picture } from "./guide-picture.js";
+import { Picture, TRAVEL_MS } from "./guide-picture.js";
 import { Playback, Reel, worstMoment } from "./guide-reel.js";
 import { BY_HAND, STEPS } from "./guide-steps.js";
 
@@ -87,7 +87,7 @@ export function tellGuide({ open, recorded = false, starts = true }) {
       buttons();
     } else if (one.scene && !playback) {
       picture.reset(one.scene);
-      playback = new Playback(one, picture);
+      playback = new Playback(one, picture, (TRAVEL_MS * one.scene.length_ms) / STEP_MS);
       say(byId("guide-slower"), `${count(STEP_MS / one.scene.length_ms)} times slower than it happened`);
     }
     if (one.sums) {
@@ -182,10 +182,10 @@ export function tellGuide({ open, recorded = false, starts = true }) {
   /** One moment of the run instead of the run: the telling one, or that at which most requests waited. */
   function showStill() {
     picture.reset(reel.scene);
-    playback = new Playback(reel, picture);
     const slower = STEP_MS / reel.scene.length_ms;
+    playback = new Playback(reel, picture, TRAVEL_MS / slower);
     const until = slower * (STEPS[at].still ? STEPS[at].still * reel.scene.length_ms : worstMoment(reel));
-    for (let ms = 0; ms < until; ms += 16) {
+    for (let ms = -TRAVEL_MS; ms < until; ms += 16) {
       playback.advance(ms / slower);
       picture.step(16, playback.state);
     }

@@ -8,6 +8,7 @@ import { tellStory } from "./story.js";
 const FIELDS = {
   rate_per_second: "incident-rate",
   query_time_ms: "incident-query-time",
+  knee: "incident-knee",
   ttl_ms: "incident-ttl",
   warm_ms: "incident-warm",
   outage_ms: "incident-outage",
@@ -19,6 +20,7 @@ export function showIncident({ limits, defaults }) {
   limit({
     "incident-rate": limits.rate_per_second,
     "incident-query-time": limits.query_time_ms,
+    "incident-knee": limits.knee,
     "incident-ttl": limits.ttl_ms,
     "incident-warm": limits.phase_ms,
     "incident-outage": limits.phase_ms,

@@ -7,7 +7,7 @@ import { count, counted } from "./format.js";
 import { makesRuns } from "./section.js";
 import { buildStrategies, checkedStrategies, offerStrategies } from "./strategies.js";
 
-const COMMON = { template: "template", query_time_ms: "query-time" };
+const COMMON = { template: "template", query_time_ms: "query-time", knee: "knee" };
 const FIELDS = {
   burst: { ...COMMON, callers: "callers", spread_ms: "spread" },
   sustained: { ...COMMON, rate_per_second: "rate", ttl_ms: "ttl", duration_ms: "length" },
@@ -22,7 +22,7 @@ export function showStampede(choices) {
   lab = choices;
   const { limits, templates, defaults } = lab;
   limit({
-    template: templates, callers: limits.callers, "query-time": limits.query_time_ms, spread: limits.spread_ms,
+    template: templates, callers: limits.callers, "query-time": limits.query_time_ms, knee: limits.knee, spread: limits.spread_ms,
     rate: limits.rate_per_second, ttl: limits.ttl_ms, length: limits.duration_ms,
   });
   buildStrategies(lab.strategies);

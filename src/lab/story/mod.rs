@@ -92,7 +92,15 @@ async fn tell(lines: &Lines, line: &Line<'_>) {
 
 async fn play(ground: &Ground, mut scene: Scene, lines: &Lines) -> Result<(), String> {
     let config = scene.config(&ground.config);
-    let stage = Stage::open(ground, &config, scene.strategy(), "story", None).await?;
+    let stage = Stage::open(
+        ground,
+        &config,
+        scene.strategy(),
+        "story",
+        scene.knee,
+        None,
+    )
+    .await?;
     let stage = Arc::new(stage);
     warm_up(&stage, &scene).await;
     let warm_up_queries = stage.demand.sent();
