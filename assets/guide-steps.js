@@ -36,7 +36,7 @@ export const STEPS = [
   {
     name: "local-copies",
     title: "Local copies",
-    words: "Each process also keeps what it last read. Redis is just as gone, but few requests need a query now, and nothing fails.",
+    words: "Each process also keeps what it last read. Redis is still gone, but few requests need a query now, and nothing fails.",
     without: "Without local copies, it fails as before.",
     control: ["Local copies", "on", "off"],
     still: 0.7,
