@@ -13,6 +13,7 @@ export class Picture {
   #context;
   #colours = {};
   #marks = {};
+  #labels = [];
   #dots = new Map();
   #waiting = [];
   #failed = 0;
@@ -187,6 +188,8 @@ export class Picture {
     }
     for (const [look, dots] of Object.entries(groups)) this.#drawDots(look, dots);
     this.#drawDots("query", this.#tokens);
+    // Above the dots, or they could not be read.
+    for (const [text, place, colour] of this.#labels.splice(0)) this.#write(text, place, colour);
   }
 
   #drawDots(look, dots) {
@@ -247,10 +250,17 @@ export class Picture {
     context.stroke();
   }
 
-  #label(text, { x, y, align = "center" }, colour = this.#colours.quiet) {
+  #label(text, place, colour = this.#colours.quiet) {
+    this.#labels.push([text, place, colour]);
+  }
+
+  #write(text, { x, y, align = "center" }, colour) {
     const context = this.#context;
     context.font = `${this.#places.font}px system-ui, sans-serif`;
     context.textAlign = align;
+    context.lineWidth = 3;
+    context.strokeStyle = this.#colours.surface;
+    context.strokeText(text, x, y);
     context.fillStyle = colour;
     context.fillText(text, x, y);
   }

@@ -21,8 +21,8 @@ use super::limits::LIMITS;
 use super::plan::{IncidentOrder, StampedeOrder};
 use super::run::Run;
 use super::runs::NotBegun;
-use super::strategy::Strategy;
 use super::story::{self, StoryOrder};
+use super::strategy::Strategy;
 use super::{Lab, assets, guard, incident, stampede};
 use crate::http::{Http, HttpError};
 
@@ -213,7 +213,10 @@ async fn tell_story(State(state): State<LabState>, request: Request) -> Answer {
         Some((Ok::<_, Infallible>(line), lines))
     });
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-ndjson"),
+        ),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, Body::from_stream(lines)).into_response())

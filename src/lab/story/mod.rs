@@ -92,15 +92,7 @@ async fn tell(lines: &Lines, line: &Line<'_>) {
 
 async fn play(ground: &Ground, mut scene: Scene, lines: &Lines) -> Result<(), String> {
     let config = scene.config(&ground.config);
-    let stage = Stage::open(
-        ground,
-        &config,
-        scene.strategy(),
-        "story",
-        scene.knee,
-        None,
-    )
-    .await?;
+    let stage = Stage::open(ground, &config, scene.strategy(), "story", scene.knee, None).await?;
     let stage = Arc::new(stage);
     warm_up(&stage, &scene).await;
     let warm_up_queries = stage.demand.sent();
@@ -116,7 +108,12 @@ async fn play(ground: &Ground, mut scene: Scene, lines: &Lines) -> Result<(), St
         async move { film.ended(number, stage.answer(template, &tally).await) }
     };
     let happens = async {
-        let traffic = arrive(&mut requests, scene.rate_per_second, scene.length(), request);
+        let traffic = arrive(
+            &mut requests,
+            scene.rate_per_second,
+            scene.length(),
+            request,
+        );
         tokio::join!(traffic, break_things(&stage, &scene));
         let answered = async { while requests.join_next().await.is_some() {} };
         let answered = timeout(LAST_ANSWERS, answered).await;

@@ -23,7 +23,8 @@ const SCRIPTS: [&str; 6] = [
     "guide.js",
 ];
 
-/// Plays every step, with its control and without it, and returns the page. `doing` hears of each before it begins.
+/// Plays every step, with its control and without it where that is no other step, and returns the page. `doing` hears of
+/// each before it begins.
 pub(in crate::lab) async fn page(
     ground: Arc<Ground>,
     mut doing: impl FnMut(&str),
@@ -31,13 +32,16 @@ pub(in crate::lab) async fn page(
     let mut reels = Vec::new();
     for step in Step::ALL {
         for control in [true, false] {
-            if step == Step::Everything && !control {
-                continue;
-            }
             let name = format!("{} {}", name(step), if control { "on" } else { "off" });
-            doing(&name);
-            let lines = record(&ground, step, control).await?;
-            reels.push(format!("\"{name}\": [\n{}\n]", lines.join(",\n")));
+            let reel = match same_as(step).filter(|_| !control) {
+                Some(other) => format!("\"{} on\"", self::name(other)),
+                None => {
+                    doing(&name);
+                    let lines = record(&ground, step, control).await?;
+                    format!("[\n{}\n]", lines.join(",\n"))
+                }
+            };
+            reels.push(format!("\"{name}\": {reel}"));
         }
     }
     let (_, rest) = split(assets::PAGE, "<!-- story -->")?;
@@ -54,6 +58,18 @@ pub(in crate::lab) async fn page(
         page = page.replacen(place, &text, 1);
     }
     Ok(page)
+}
+
+/// The step that this one is without its control.
+fn same_as(step: Step) -> Option<Step> {
+    match step {
+        Step::Cached | Step::CacheCut => None,
+        Step::Expiry => Some(Step::Cached),
+        Step::Singleflight => Some(Step::Expiry),
+        Step::LocalCopies => Some(Step::CacheCut),
+        Step::DatabaseCut => Some(Step::LocalCopies),
+        Step::Everything => Some(Step::Everything),
+    }
 }
 
 fn name(step: Step) -> String {
@@ -95,7 +111,9 @@ fn together(names: &[&str]) -> Result<String, String> {
         let text = assets::text(name);
         text.ok_or_else(|| format!("there is no {name}"))
     });
-    texts.collect::<Result<Vec<_>, _>>().map(|texts| texts.join("\n"))
+    texts
+        .collect::<Result<Vec<_>, _>>()
+        .map(|texts| texts.join("\n"))
 }
 
 /// The modules as one: a page that was opened from a file may import none.

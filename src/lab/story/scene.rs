@@ -148,7 +148,10 @@ impl StoryOrder {
             Step::Everything => cut_unless(by_hand.database),
             _ => None,
         };
-        let expires = matches!((step, control), (Step::Expiry, true) | (Step::Singleflight, _));
+        let expires = matches!(
+            (step, control),
+            (Step::Expiry, true) | (Step::Singleflight, _)
+        );
         let one_key = matches!(step, Step::Cached | Step::Expiry | Step::Singleflight);
         let (keys, length) = if one_key {
             (1, ONE_KEY_LENGTH)

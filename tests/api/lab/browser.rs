@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use testkit::{Browser, Mode, Proxy, Service};
 
-const SIZES: &[(u32, u32)] = &[(1440, 900), (390, 844)];
+const SIZES: &[(u32, u32)] = &[(1440, 900), (1024, 768), (768, 1024), (360, 800)];
 
 /// A browser that has opened the page at `url` and sees it live.
-async fn visitor(url: &str) -> Browser {
+pub(super) async fn visitor(url: &str) -> Browser {
     let browser = Browser::start().await;
     browser.look(1440, 900, "light").await;
     browser.open(url).await;
@@ -45,7 +45,7 @@ async fn until_done(browser: &Browser, kind: &str) {
 }
 
 /// Nothing may stand out of the window, in either colours.
-async fn fits_everywhere(browser: &Browser) {
+pub(super) async fn fits_everywhere(browser: &Browser) {
     for &(width, height) in SIZES {
         for colours in ["light", "dark"] {
             browser.look(width, height, colours).await;
@@ -63,7 +63,7 @@ async fn fits_everywhere(browser: &Browser) {
 const IS_DRAWN: &str = "[...document.querySelectorAll('.plot')].every(plot => !plot.clientWidth
     || !plot.firstChild || Math.abs(plot.firstChild.clientWidth - plot.clientWidth) <= 1)";
 
-async fn is_content(browser: &Browser) {
+pub(super) async fn is_content(browser: &Browser) {
     let complaints = browser.complaints().await;
     assert!(complaints.is_empty(), "{complaints:#?}");
     assert_eq!(
@@ -78,25 +78,29 @@ async fn is_content(browser: &Browser) {
 async fn a_newcomer_starts_a_stampede_and_reads_that_singleflight_made_one_query() {
     let service = Service::start(&[]).await;
     let browser = visitor(&service.url("/")).await;
-    let in_view = "document.querySelector('#stampede-go').getBoundingClientRect().bottom < 650";
-    assert_eq!(browser.read(in_view).await, true);
-
     browser.click("#stampede-go").await;
     until_done(&browser, "stampede").await;
+    // The chart is what is looked at first, beside the button.
+    let bars = "document.querySelector('#comparison-bars').getBoundingClientRect().top
+        - document.querySelector('#stampede-go').getBoundingClientRect().top";
+    let below = browser.read(bars).await.as_f64().unwrap();
+    assert!((-50.0..150.0).contains(&below), "{below}");
     let queries = async |strategy| figure(&browser, "#comparison-table", strategy, "Queries").await;
     assert!(queries("off").await >= 100.0, "{}", queries("off").await);
     assert_eq!(queries("mutex").await, 1.0);
     assert_eq!(queries("singleflight").await, 1.0);
     let predicted = figure(&browser, "#comparison-table", "off", "Predicted").await;
     assert_eq!(predicted, 500.0);
+    browser.click("#comparison summary").await;
     let charts = browser
         .read("document.querySelectorAll('#comparison svg[role=img][aria-label]').length")
         .await;
     assert_eq!(charts, 5);
-    // The panels and the large line have heard of it.
-    let counted =
-        "Number(document.querySelector('#headline-requests').textContent.replace(',', '')) >= 2000";
-    browser.until("the large line counts it", counted).await;
+    let of_before = "document.querySelector('#comparison').classList.contains('outdated')";
+    assert_eq!(browser.read(of_before).await, false);
+    // Backspace twice, so that 500 callers become 5.
+    browser.keys("#callers", "\u{E003}\u{E003}").await;
+    assert_eq!(browser.read(of_before).await, true);
 
     fits_everywhere(&browser).await;
     is_content(&browser).await;

@@ -12,6 +12,7 @@ mod figures;
 mod incident;
 mod safety;
 mod stops;
+mod story;
 mod terminal;
 mod views;
 

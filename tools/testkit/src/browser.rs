@@ -85,6 +85,20 @@ impl Browser {
             .await;
     }
 
+    /// Has pages move as they do for most people.
+    pub(crate) async fn allow_motion(&self) {
+        let features = json!([{"name": "prefers-reduced-motion", "value": "no-preference"}]);
+        self.tell("Emulation.setEmulatedMedia", json!({"features": features}))
+            .await;
+    }
+
+    /// Cuts the browser off from every network.
+    pub(crate) async fn go_offline(&self) {
+        let nothing =
+            json!({"offline": true, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0});
+        self.tell("Network.emulateNetworkConditions", nothing).await;
+    }
+
     async fn tell(&self, command: &str, parameters: Value) {
         let body = json!({"cmd": command, "params": parameters});
         self.post("/goog/cdp/execute", body).await;
