@@ -107,11 +107,11 @@ function resultTable(run, rows) {
     several && number("Expiries", (row) => count(row.expiries)),
     several && number("Per expiry", (row) => count(row.queries_per_expiry)),
     number("Predicted", (row) => count(row.predicted_queries_per_expiry)),
-    number("Ran or waited at once", (row) => count(row.most_at_once)),
+    number("At once", (row) => count(row.most_at_once)),
     number("p50", (row) => milliseconds(row.p50_ms)),
     number("p95", (row) => milliseconds(row.p95_ms)),
     number("Max", (row) => milliseconds(row.max_ms)),
-    judged("Loads refused", (row) => count(row.refused), (row) => row.refused > 0),
+    judged("Refused", (row) => count(row.refused), (row) => row.refused > 0),
     judged("Errors", (row) => `${count(row.errors)} of ${count(row.requests)}`, (row) => row.errors > 0),
   ].filter(Boolean);
   return table({ caption: "Each strategy, measured", columns, rows });

@@ -2,7 +2,7 @@
 
 import { LOOKS } from "./guide-steps.js";
 
-/** Collects the lines of one run. `changed()` is called whenever there is more of it. */
+/** Collects the lines of one run, which begins when `before` has ended. `changed()` is called whenever there is more. */
 export class Reel {
   scene = null;
   sums = null;
@@ -10,12 +10,13 @@ export class Reel {
   frames = [];
   gone = new AbortController();
 
-  constructor(order, open, changed) {
+  constructor(order, open, changed, before) {
     this.order = order;
-    this.collected = this.#collect(open, changed);
+    this.collected = this.#collect(open, changed, before);
   }
 
-  async #collect(open, changed) {
+  async #collect(open, changed, before) {
+    await before;
     try {
       for await (const line of open(this.order, this.gone.signal)) {
         if (line.scene) this.scene = line.scene;

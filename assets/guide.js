@@ -10,7 +10,7 @@ import { BY_HAND, STEPS } from "./guide-steps.js";
 const STEP_MS = 6000;
 const REST_MS = 2500;
 // A picture that was away for a while does not catch up.
-const LONGEST_FRAME_MS = 50;
+const LONGEST_FRAME_MS = 200;
 
 /**
  * Brings the story to life. `open(order, signal)` yields the lines of a run; `recorded` says that there are only those
@@ -60,7 +60,8 @@ export function tellGuide({ open, recorded = false, starts = true }) {
   };
 
   function go(step, on = true) {
-    reel?.close();
+    const old = reel;
+    old?.close();
     const next = ahead;
     ahead = null;
     at = step;
@@ -72,7 +73,7 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     if (next?.at === step && on) reel = next.reel;
     else {
       next?.reel.close();
-      reel = new Reel(order(step, on), open, heard);
+      reel = new Reel(order(step, on), open, heard, old?.collected);
     }
     tell();
     heard(reel);

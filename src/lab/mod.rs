@@ -68,6 +68,8 @@ struct Shared {
     runs: Runs,
     /// Apart from the runs, which are listed and can be looked at again.
     stories: Runs,
+    /// Held while one story ends and the next one begins.
+    next_story: tokio::sync::Mutex<()>,
     hosts: guard::Hosts,
     tasks: parking_lot::Mutex<Vec<AbortHandle>>,
 }
@@ -111,6 +113,7 @@ impl Lab {
             _sight: sight,
             runs: Runs::default(),
             stories: Runs::default(),
+            next_story: tokio::sync::Mutex::default(),
             hosts: guard::Hosts::of(config),
             tasks: parking_lot::Mutex::default(),
         };

@@ -205,6 +205,7 @@ async fn tell_story(State(state): State<LabState>, request: Request) -> Answer {
     if shared.runs.last().is_some_and(|run| !run.is_over()) {
         return Err(refused(NotBegun::Busy));
     }
+    let _turn = shared.next_story.lock().await;
     end_story(&state).await;
     let ground = Arc::clone(&shared.ground);
     let lines = story::begin(&shared.stories, ground, order).map_err(refused)?;

@@ -50,10 +50,10 @@ pub(in crate::lab) async fn page(
     // What stands in a script must not end it.
     let reels = format!("{{\n{}\n}}", reels.join(",\n")).replace('<', "\\u003c");
     for (place, text) in [
-        ("/* styles */", together(&STYLES)?),
-        ("<!-- story -->", story.to_owned()),
-        ("// scripts", scripts()?),
-        ("\"reels\"", reels),
+        ("{{styles}}", together(&STYLES)?),
+        ("{{story}}", story.to_owned()),
+        ("{{scripts}}", scripts()?),
+        ("{{reels}}", reels),
     ] {
         page = page.replacen(place, &text, 1);
     }
