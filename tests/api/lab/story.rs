@@ -73,6 +73,7 @@ async fn the_story_starts_by_itself_and_its_numbers_are_those_of_the_counters() 
     let service = Service::start(&[]).await;
     let before = service.scrape().await;
     let browser = Browser::start().await;
+    browser.look(1280, 900, "light").await;
     browser.allow_motion().await;
     browser.open(&service.url("/")).await;
     let faster = "(() => { const speed = document.querySelector('#guide-speed'); speed.value = '2';
