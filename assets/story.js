@@ -1,4 +1,4 @@
-// What happened in an incident: both parts beside each other, on the same scales.
+// What happened in an incident: its parts beside each other, on the same scales.
 
 import { lineChart, ticks } from "./chart.js";
 import { atWidthOf, byId, element } from "./dom.js";
@@ -13,7 +13,7 @@ const SHORTEST_MS = 250;
 // Characters beside each plot, so that all of them stand below each other.
 const ROOM = 8;
 
-const PARTS = { unprotected: "Without protection", protected: "With protection" };
+const PARTS = { unprotected: "Without protection", singleflight: "Singleflight only", everything: "Everything on" };
 
 const CHARTS = [
   { title: "Answers per second", unit: "/s", lines: [{ of: (point) => (point.requests - point.errors) * point.per_second, look: "good" }] },
@@ -24,7 +24,7 @@ const CHARTS = [
 
 let shown = null;
 
-/** Draws both parts as far as they are. */
+/** Draws the parts as far as they are. */
 export function tellStory(run) {
   const parts = run.result?.parts ?? [];
   byId("story").hidden = parts.length === 0;
@@ -115,5 +115,5 @@ function totals(parts) {
     number("p95", (total) => milliseconds(total.p95_ms)),
     number("Max", (total) => milliseconds(total.max_ms)),
   ];
-  return table({ caption: "The same outage, twice", columns, rows: parts });
+  return table({ caption: "The same outage, three times", columns, rows: parts });
 }

@@ -59,18 +59,18 @@ pub struct LabCommand {
 /// What `stampede lab` shows in place of the comparison.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LabIncident {
-    /// Show an outage of the cache under traffic, first without protection, then with it
+    /// Show an outage of the cache: without protection, with singleflight only, with everything
     Incident(IncidentFlags),
 }
 
 /// The flags of `stampede lab incident`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit 0 if no request failed with protection; 1 if one did or the run failed (standard error says \
+    after_help = "Exit 0 if no request failed with everything on; 1 if one did or the run failed (standard error says \
     why); 2 for a flag or a setting that cannot be used."
 )]
 pub struct IncidentFlags {
-    /// Requests per second, 1 to 2000 (default 200)
+    /// Requests per second, 1 to 2000 (default 400)
     #[arg(long = "rate", value_name = "NUMBER")]
     pub rate_per_second: Option<u64>,
     /// How long one query takes (default 100ms)

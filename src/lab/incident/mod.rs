@@ -1,4 +1,5 @@
-//! The incident: warm traffic, the cache is black-holed, it comes back. First without protection, then with it.
+//! The incident: warm traffic, the cache is black-holed, it comes back. Without protection, with singleflight only, and
+//! with local copies too.
 //!
 //! The database keeps its limits, so that what is too much for it is refused.
 

@@ -1,4 +1,4 @@
-//! [`Part`]: the settings without protection, and with it.
+//! [`Part`]: the settings of each part of the incident. From one part to the next, one setting differs.
 
 use std::time::Duration;
 
@@ -7,35 +7,49 @@ use crate::lab::arrivals::TEMPLATES;
 use crate::lab::plan::IncidentPlan;
 use crate::lab::strategy::Strategy;
 
-/// Without protection, and with it.
+/// How much protection there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Unprotected,
-    Protected,
+    Singleflight,
+    Everything,
 }
 
 impl Part {
     /// In the order in which they are played.
-    pub(super) const ALL: [Self; 2] = [Self::Unprotected, Self::Protected];
+    pub(super) const ALL: [Self; 3] = [Self::Unprotected, Self::Singleflight, Self::Everything];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Unprotected => "unprotected",
-            Self::Protected => "protected",
+            Self::Singleflight => "singleflight",
+            Self::Everything => "everything",
         }
     }
 
     pub(super) fn strategy(self) -> Strategy {
         match self {
             Self::Unprotected => Strategy::Off,
-            Self::Protected => Strategy::Singleflight,
+            Self::Singleflight | Self::Everything => Strategy::Singleflight,
         }
     }
 
     /// The service's own settings but for what the plan asks for, and the protection.
     pub(super) fn config(self, own: &Config, plan: IncidentPlan) -> Config {
         let query_time = Duration::from_millis(plan.query_time_ms);
-        let common = Config {
+        let protection = match self {
+            Self::Unprotected => Protection::Off,
+            Self::Singleflight | Self::Everything => Protection::Singleflight,
+        };
+        let local_entries = match self {
+            Self::Unprotected | Self::Singleflight => 0,
+            Self::Everything => own.local_entries.max(TEMPLATES as usize),
+        };
+        Config {
+            protection,
+            local_entries,
+            // Without copies in the process it changes nothing, so that it need not differ.
+            stale_for: own.stale_for.max(Duration::from_secs(60)),
             early_refresh: None,
             fleet_lease: false,
             stale_while_revalidate: Duration::ZERO,
@@ -44,20 +58,6 @@ impl Part {
             db_timeout: own.db_timeout + query_time,
             request_timeout: own.request_timeout + query_time,
             ..own.clone()
-        };
-        match self {
-            Self::Unprotected => Config {
-                protection: Protection::Off,
-                local_entries: 0,
-                stale_for: Duration::ZERO,
-                ..common
-            },
-            Self::Protected => Config {
-                protection: Protection::Singleflight,
-                local_entries: common.local_entries.max(TEMPLATES as usize),
-                stale_for: common.stale_for.max(Duration::from_secs(60)),
-                ..common
-            },
         }
     }
 }

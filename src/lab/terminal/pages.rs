@@ -1,5 +1,7 @@
 //! What a person reads in a terminal of 80 columns.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
@@ -42,7 +44,8 @@ pub(super) fn table(result: &Value) -> String {
     page.push('\n');
     wrap(
         &mut page,
-        "predicted is arrival rate x query time, per expiry; at once counts queries that ran or waited for a slot.",
+        "predicted, per expiry: the requests that arrive before the first answer is there. at once: queries that ran \
+         or waited for a connection. Beyond the knee (--knee) a query takes query time x running / knee.",
     );
     for row in rows(&result["strategies"]) {
         let about = row["strategy"].as_str().and_then(Strategy::named);
@@ -66,45 +69,65 @@ fn line(page: &mut String, name: &str, cells: [String; 8]) {
     );
 }
 
-/// The incident.
+/// The incident: its parts side by side, then what happened in each.
 pub(super) fn timeline(result: &Value) -> String {
+    let parts: Vec<_> = rows(&result["parts"]).collect();
     let mut page = String::new();
-    for part in rows(&result["parts"]) {
+    for part in &parts {
         let settings = rows(&part["settings"]).filter_map(Value::as_str);
         let settings = settings.collect::<Vec<_>>().join(" ");
-        let _ = writeln!(
-            page,
-            "{} ({settings})",
-            part["part"].as_str().unwrap_or_default()
-        );
-        let _ = writeln!(
-            page,
-            "  {:>6} {:<9} {:>8} {:>7} {:>8} {:>9}  answered by",
-            "s", "phase", "requests", "errors", "queries", "p95 ms"
-        );
-        let mut events = rows(&part["events"]).peekable();
-        for point in rows(&part["timeline"]) {
-            let ms = point["ms"].as_f64().unwrap_or_default();
-            while let Some(event) = events.next_if(|event| event["ms"].as_f64() <= Some(ms)) {
-                tell(&mut page, event);
-            }
-            let _ = writeln!(
-                page,
-                "  {:>6.1} {:<9} {:>8} {:>7} {:>8} {:>9}  {}",
-                ms / 1e3,
-                point["phase"].as_str().unwrap_or_default(),
-                count(&point["requests"]),
-                count(&point["errors"]),
-                count(&point["queries"]),
-                tenths(&point["p95_ms"]),
-                most(&point["sources"]),
-            );
-        }
-        events.for_each(|event| tell(&mut page, event));
+        wrap(&mut page, &format!("{}: {settings}", name(part)));
+    }
+    let _ = write!(page, "\n{:14}", "");
+    for part in &parts {
+        let _ = write!(page, "{:>22}", name(part));
+    }
+    let _ = write!(page, "\n{:>5} {:<8}", "s", "phase");
+    for _ in &parts {
+        let _ = write!(page, " {:>6} {:>7} {:>6}", "failed", "queries", "p95 ms");
+    }
+    page.push('\n');
+    let points = |part: &Value| rows(&part["timeline"]).count();
+    let longest = parts.iter().max_by_key(|part| points(part));
+    for (at, point) in longest
+        .into_iter()
+        .flat_map(|part| rows(&part["timeline"]))
+        .enumerate()
+    {
+        let seconds = point["ms"].as_f64().unwrap_or_default() / 1e3;
+        let phase = point["phase"].as_str().unwrap_or_default();
+        let _ = write!(page, "{seconds:>5.1} {phase:<8}");
+        parts
+            .iter()
+            .for_each(|part| cells(&mut page, &part["timeline"][at]));
         page.push('\n');
     }
+    let _ = write!(page, "{:>5} {:<8}", "", "all");
+    parts
+        .iter()
+        .for_each(|part| cells(&mut page, &part["totals"]));
+    page.push('\n');
+    for part in parts {
+        let _ = writeln!(page, "\n{}", name(part));
+        rows(&part["events"]).for_each(|event| tell(&mut page, event));
+        wrap(&mut page, &format!("  answered by: {}", answered_by(part)));
+    }
+    page.push('\n');
     verdict(&mut page, result);
     page
+}
+
+fn name(part: &Value) -> &str {
+    part["part"].as_str().unwrap_or_default()
+}
+
+fn cells(page: &mut String, point: &Value) {
+    let [failed, queries] = [&point["errors"], &point["queries"]].map(count);
+    let p95 = match point["p95_ms"].as_f64() {
+        Some(p95) if p95 >= 1e3 => format!("{p95:.0}"),
+        _ => tenths(&point["p95_ms"]),
+    };
+    let _ = write!(page, " {failed:>6} {queries:>7} {p95:>6}");
 }
 
 fn tell(page: &mut String, event: &Value) {
@@ -118,13 +141,20 @@ fn tell(page: &mut String, event: &Value) {
     );
 }
 
-/// Where most answers came from.
-fn most(sources: &Value) -> String {
-    let sources = sources.as_object().into_iter().flatten();
-    let most = sources.max_by_key(|(_, count)| count.as_u64());
-    most.filter(|(_, count)| count.as_u64() > Some(0))
-        .map(|(source, _)| source.clone())
-        .unwrap_or_default()
+/// Where the answers of a part came from, the most frequent first.
+fn answered_by(part: &Value) -> String {
+    let mut sums = BTreeMap::<&str, u64>::new();
+    for point in rows(&part["timeline"]) {
+        for (source, count) in point["sources"].as_object().into_iter().flatten() {
+            *sums.entry(source).or_default() += count.as_u64().unwrap_or_default();
+        }
+    }
+    let mut sums: Vec<_> = sums.into_iter().filter(|(_, count)| *count > 0).collect();
+    sums.sort_by_key(|(_, count)| Reverse(*count));
+    let said = sums
+        .iter()
+        .map(|(source, count)| format!("{source} {count}"));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 fn verdict(page: &mut String, result: &Value) {
@@ -194,6 +224,18 @@ fn wrap(page: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn three_parts_of_an_incident_fit_the_terminal() {
+        let point = serde_json::json!({"ms": 20_500.0, "phase": "recovery", "errors": 12_000, "queries": 12_000,
+            "p95_ms": 10_000.1, "sources": {"hit": 1}});
+        let part = serde_json::json!({"part": "singleflight", "settings": ["PROTECTION=singleflight"], "timeline": [point],
+            "totals": point, "events": [{"ms": 1.0, "what": "x ".repeat(100)}]});
+        let page = timeline(&serde_json::json!({"parts": [part, part, part]}));
+        for line in page.lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
 
     #[test]
     fn the_longest_row_fits_the_terminal() {

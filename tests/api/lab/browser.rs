@@ -150,7 +150,8 @@ async fn a_link_sets_up_the_incident_and_the_button_plays_it() {
     until_done(&browser, "incident").await;
     let errors = async |part| figure(&browser, "#story-table", part, "Errors").await;
     assert!(errors("Without").await > 0.0);
-    assert_eq!(errors("With protection").await, 0.0);
+    assert!(errors("Singleflight only").await > 0.0);
+    assert_eq!(errors("Everything").await, 0.0);
     fits_everywhere(&browser).await;
     is_content(&browser).await;
 }

@@ -196,8 +196,6 @@ async fn the_incident_is_a_timeline() {
     let output = lab(
         &[
             "incident",
-            "--rate",
-            "300",
             "--warm",
             "1s",
             "--outage",
@@ -216,7 +214,8 @@ async fn the_incident_is_a_timeline() {
     );
     for word in [
         "unprotected",
-        "protected",
+        "singleflight",
+        "everything",
         "black-holed",
         "outage",
         "recovery",
