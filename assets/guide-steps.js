@@ -13,10 +13,10 @@ export const STEPS = [
   },
   {
     name: "expiry",
-    title: "The key expires",
-    words: "For a moment the cache is empty, so every caller asks the database. It slows down, its queue fills, and requests fail. This is a cache stampede.",
-    without: "While the key is cached, nobody asks the database.",
-    control: ["The key", "expires", "stays cached"],
+    title: "It expires",
+    words: "The cached page expires. Until it is there again, every caller asks the database for the same thing: it slows down, its queue fills, and requests fail. This is a cache stampede.",
+    without: "While the page is cached, nobody asks the database.",
+    control: ["The cached page", "expires", "stays"],
   },
   {
     name: "singleflight",
@@ -28,8 +28,8 @@ export const STEPS = [
   {
     name: "cache-cut",
     title: "Redis is gone",
-    words: "Now 50 pages are wanted and no answer can be kept. One query per page at a time is still too many: requests fail again. Singleflight alone is not enough.",
-    without: "With Redis there, 50 pages are no trouble.",
+    words: "Redis is gone, so no answer is kept: when one query ends, the next begins. For 50 pages that is more than the database bears, and requests fail. Singleflight alone is not enough.",
+    without: "As long as Redis keeps the answers, 50 pages are no trouble.",
     control: ["Redis", "cut", "up"],
     still: 0.8,
   },
@@ -44,7 +44,7 @@ export const STEPS = [
   {
     name: "database-cut",
     title: "The database, too",
-    words: "With both gone, the last copies still answer. Those that are too old are marked as stale. Nothing fails.",
+    words: "Redis and the database are gone. The last copies still answer, and those past their time are marked as stale. Nothing fails.",
     without: "As long as the database is there, copies are renewed in time.",
     control: ["The database", "cut", "up"],
     still: 0.9,
@@ -53,7 +53,7 @@ export const STEPS = [
     name: "everything",
     title: "Your turn",
     words: "Everything is on. Break it yourself.",
-    without: "",
+    recorded: "Everything is on, and all is well. To break it yourself, start the service and open its page.",
     control: null,
     still: 0.6,
   },

@@ -89,6 +89,7 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     } else if (one.scene && !playback) {
       picture.reset(one.scene);
       playback = new Playback(one, picture, (TRAVEL_MS * one.scene.length_ms) / STEP_MS);
+      say(byId("guide-settings"), one.scene.settings.join(" "));
       say(byId("guide-slower"), `${count(STEP_MS / one.scene.length_ms)} times slower than it happened`);
     }
     if (one.sums) {
@@ -112,10 +113,10 @@ export function tellGuide({ open, recorded = false, starts = true }) {
   }
 
   function tell() {
-    const { title, words, without, control: has } = STEPS[at];
+    const { title, words, without, recorded: told, control: has } = STEPS[at];
     steps.forEach(({ button }, step) => (step === at ? button.setAttribute("aria-current", "step") : button.removeAttribute("aria-current")));
     say(byId("guide-title"), `${at + 1}. ${title}`);
-    say(byId("guide-words"), control ? words : without);
+    say(byId("guide-words"), (recorded && told) || (control ? words : without));
     const toggle = byId("guide-control");
     toggle.hidden = !has;
     if (has) {
@@ -124,7 +125,7 @@ export function tellGuide({ open, recorded = false, starts = true }) {
       say(toggle, `${label}: ${control ? on : off}`);
     }
     byId("guide-hand").hidden = Boolean(has) || recorded;
-    byId("guide-more").hidden = Boolean(has);
+    byId("guide-more").hidden = Boolean(has) || recorded;
     for (const { show } of hands) show();
     numbers(0, 0, 0);
     buttons();

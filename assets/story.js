@@ -18,8 +18,8 @@ const PARTS = { unprotected: "Without protection", singleflight: "Singleflight o
 const CHARTS = [
   { title: "Answers per second", unit: "/s", lines: [{ of: (point) => (point.requests - point.errors) * point.per_second, look: "good" }] },
   { title: "Errors per second", unit: "/s", lines: [{ of: (point) => point.errors * point.per_second, look: "bad" }] },
-  { title: "Database queries per second", unit: "/s", lines: [{ of: (point) => point.queries * point.per_second, look: "first" }] },
-  { title: "95% of answers come within (p95)", unit: "ms", lines: [{ of: (point) => point.p95_ms, look: "first" }] },
+  { title: "Database queries per second", unit: "/s", lines: [{ of: (point) => point.queries * point.per_second, look: "query" }] },
+  { title: "95% of answers come within (p95)", unit: "ms", lines: [{ of: (point) => point.p95_ms, look: "wait" }] },
 ];
 
 let shown = null;
