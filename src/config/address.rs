@@ -1,6 +1,7 @@
 //! [`Address`]: where a backend is. It is a URL, except that some schemes name several hosts.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use url::{ParseError, Position, Url};
 
@@ -41,6 +42,12 @@ impl Address {
     fn is_cut(&self) -> bool {
         self.urls[0][Position::AfterPort..].contains('@')
     }
+}
+
+/// Whether a host is, or may be, another machine.
+pub fn is_remote(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host != "localhost" && !address.is_ok_and(|address| address.is_loopback())
 }
 
 /// The range of the hosts. The URL parser accepts only one host at a time. Empty if the scheme names one host.

@@ -14,7 +14,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use address::Address;
+pub use address::{Address, is_remote};
 pub use command::{Command, command, misspelt_variables};
 pub use lab::{IncidentFlags, LabCommand, LabIncident};
 pub use values::Secret;

@@ -58,6 +58,18 @@ impl HttpMetrics {
         &self.endpoints[(route, method).index()].duration
     }
 
+    /// How many requests of a route were answered with this status, whatever their method.
+    pub fn answered(&self, route: Route, status: u16) -> u64 {
+        let endpoints = Method::ALL
+            .iter()
+            .map(|method| &self.endpoints[(route, *method).index()]);
+        let counters = endpoints.flat_map(|endpoint| &endpoint.statuses);
+        counters
+            .filter(|(known, _)| *known == status)
+            .map(|(_, counter)| counter.get())
+            .sum()
+    }
+
     /// Counts one request, once it has its answer.
     pub fn observe(&self, route: Route, method: Method, status: u16, seconds: f64) {
         let endpoint = &self.endpoints[(route, method).index()];

@@ -64,6 +64,7 @@ series! {
     cache_errors: Family<(Operation, Reason)> = counters("cache_errors_total", "Cache calls that failed. A get that failed is neither hit nor miss, except corrupt, which is a miss too");
     cache_up: IntGauge = gauge("cache_up", "1 while the cache is being asked");
     db_hits: IntCounter = counter("db_hits_total", "Queries sent to the database for a template");
+    db_queries_repeated: IntCounter = counter("db_queries_repeated_total", "Queries that brought what this replica's own query had brought less than half a TTL before. One query per template, TTL and replica makes none");
     db_query_duration: Histogram = histogram("db_query_duration_seconds", "One database query, artificial delay included", SECONDS);
     db_queries_in_flight: IntGauge = gauge("db_queries_in_flight", "Database queries running now");
     db_slots: IntGauge = gauge("db_slots", "Most database queries that may run at once");
@@ -71,6 +72,7 @@ series! {
     stale_responses: Family<StaleReason> = counters("stale_responses_total", "Why answers were stale. The sum over reason is template_responses_total{source=\"stale\"}");
     template_age: Histogram = histogram("template_age_seconds", "How long before a 200 was sent the database had said so; by the clock of the replica that loaded it", AGES);
     change_lag: Histogram = histogram("change_lag_seconds", "From a change's statement to its being known here; by the database's clock, as this process last read it", SECONDS);
+    change_listener_up: IntGauge = gauge("change_listener_up", "1 while this process hears of the changes that others make, or the database is its own");
     db_up: IntGauge = gauge("db_up", "1 while the database can be asked");
     singleflight_shared: IntCounter = counter("singleflight_shared_total", "Callers whose result was shared with at least one other, the leader included");
     singleflight_flights: Family<Outcome> = counters("singleflight_flights_total", "Loads that ended, by how");

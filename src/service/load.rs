@@ -183,6 +183,9 @@ impl TemplateService {
         let state = parts.store.load(id, priority).await?;
         let took = began.elapsed();
         let entry = parts.rules.entry(state, Moment::now(), took);
+        if parts.repeats.note(id, &entry) {
+            parts.metrics.db_queries_repeated.inc();
+        }
         let is_stored = match parts.copies.judge_load(load, is_current()) {
             MayStore::Yes => self.fill(id, &entry).await,
             MayStore::TombstoneOnly => {

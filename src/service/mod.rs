@@ -15,6 +15,7 @@
 mod answer;
 mod load;
 mod read;
+mod repeats;
 mod write;
 
 use std::convert::Infallible;
@@ -48,6 +49,7 @@ struct Parts {
     flights: Group<TemplateId, load::Loaded, LoadError>,
     /// Lookups in the cache, which callers share where near copies are in use.
     lookups: Group<TemplateId, read::Looked, Infallible>,
+    repeats: repeats::Repeats,
     rules: Rules,
     protection: Protection,
     early_refresh: Option<f64>,
@@ -77,6 +79,7 @@ impl TemplateService {
                 store,
                 flights: load::flights(config, Arc::clone(&metrics), landed),
                 lookups: Group::new(),
+                repeats: repeats::Repeats::new(&rules),
                 rules,
                 protection: config.protection,
                 early_refresh: config.early_refresh,

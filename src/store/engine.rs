@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::changes::{ANY_VERSION, Change, Row};
+use super::hearing::Hearing;
 use super::mysql::MySql;
 use super::notices::{self, Listener};
 use super::{mysql, postgres, sqlite};
@@ -101,17 +102,39 @@ impl Engine {
     }
 
     /// Starts to listen for changes, if the database tells of any.
-    pub(super) async fn listen(&self) -> Option<Listener> {
+    pub(super) async fn listen(&self, hearing: Hearing) -> Option<Listener> {
         match self.clone() {
             Self::Postgres(options) => {
-                let session = move |notices| postgres::hear((*options).clone(), notices);
-                Some(notices::listen(session).await)
+                let session =
+                    move |notices, hearing| postgres::hear((*options).clone(), notices, hearing);
+                Some(notices::listen(hearing, session).await)
             }
             Self::MySql(database) => {
-                let session = move |notices| mysql::poll((*database).clone(), notices);
-                Some(notices::listen(session).await)
+                let session =
+                    move |notices, hearing| mysql::poll((*database).clone(), notices, hearing);
+                Some(notices::listen(hearing, session).await)
             }
-            Self::Sqlite(_) | Self::Embedded(_) => None,
+            Self::Sqlite(_) | Self::Embedded(_) => {
+                hearing.begins();
+                None
+            }
+        }
+    }
+
+    /// Why the file that it is in cannot be used, if it is in one and that will not pass.
+    pub(super) async fn check_file(&self) -> Result<(), String> {
+        match self {
+            Self::Sqlite(options) => sqlite::check_file(options).await,
+            Self::Postgres(_) | Self::MySql(_) | Self::Embedded(_) => Ok(()),
+        }
+    }
+
+    /// Whether what is sent to it may pass between machines without TLS.
+    pub(super) fn may_be_read_by_others(&self) -> bool {
+        match self {
+            Self::Postgres(options) => postgres::may_be_read_by_others(options),
+            Self::MySql(database) => database.may_be_read_by_others(),
+            Self::Sqlite(_) | Self::Embedded(_) => false,
         }
     }
 }

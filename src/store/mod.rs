@@ -8,6 +8,7 @@ mod delay;
 mod demand;
 mod engine;
 mod health;
+mod hearing;
 mod migrations;
 mod mysql;
 mod notices;
@@ -25,12 +26,13 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::fault::Switch;
-use crate::metrics::Metrics;
+use crate::metrics::{IntGauge, Metrics};
 use crate::template::{State, TemplateId};
 pub use changes::{Change, Condition};
 use delay::Delay;
 pub use demand::Demand;
 use engine::{Connection, Engine};
+use hearing::Hearing;
 pub use notices::Notice;
 use pool::Pool;
 pub use pool::Priority;
@@ -45,7 +47,7 @@ pub struct StoreOptions {
     delay: Duration,
     knee: Option<usize>,
     faults: Switch,
-    sets_db_up: bool,
+    sets_gauges: bool,
 }
 
 impl StoreOptions {
@@ -66,7 +68,7 @@ impl StoreOptions {
             delay,
             knee: None,
             faults: Switch::default(),
-            sets_db_up: true,
+            sets_gauges: true,
         })
     }
 
@@ -77,11 +79,11 @@ impl StoreOptions {
 
     /// The same database with the limits of these others.
     ///
-    /// It is opened beside the first store, which alone says in `db_up` how the database is.
+    /// It is opened beside the first store, which alone says in `db_up` and `change_listener_up` how the database is.
     pub fn limited_like(self, others: Self) -> Self {
         Self {
             engine: self.engine,
-            sets_db_up: false,
+            sets_gauges: false,
             ..others
         }
     }
@@ -97,6 +99,16 @@ impl StoreOptions {
             knee: Some(knee),
             ..self
         }
+    }
+
+    /// Why the file that it is in cannot be used, if it is in one and that will not pass.
+    pub async fn check_file(&self) -> Result<(), String> {
+        self.engine.check_file().await
+    }
+
+    /// Whether what is sent to it may pass between machines without TLS.
+    pub fn may_be_read_by_others(&self) -> bool {
+        self.engine.may_be_read_by_others()
     }
 
     /// What kind of database it is, in one word.
@@ -162,17 +174,21 @@ impl TemplateStore {
     /// fail.
     pub async fn open(options: StoreOptions, metrics: Arc<Metrics>) -> Self {
         metrics.db_slots.add(options.slots());
+        let gauge = |gauge: &IntGauge| options.sets_gauges.then(|| gauge.clone());
+        let hearing = Hearing::new(gauge(&metrics.change_listener_up));
         let shared = Arc::new(Shared {
             pool: Pool::new(options.max_connections),
-            health: health::Health::new(options.sets_db_up.then(|| metrics.db_up.clone())),
+            health: health::Health::new(gauge(&metrics.db_up)),
             demand: Arc::default(),
             delay: Delay::new(options.delay, options.knee),
             connecting: tokio::sync::Mutex::default(),
             metrics,
             options,
         });
-        let (reconnecting, listener) =
-            tokio::join!(health::start(&shared), shared.options.engine.listen());
+        let (reconnecting, listener) = tokio::join!(
+            health::start(&shared),
+            shared.options.engine.listen(hearing)
+        );
         let (listener, notices) = listener.unzip();
         Self {
             shared,

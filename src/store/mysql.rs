@@ -6,14 +6,16 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError};
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::changes::{ANY_VERSION, Change, Row};
+use super::hearing::Hearing;
 use super::migrations::migrator;
 use super::notices::{ANSWER_TIMEOUT, Notice, no_answer};
+use crate::config::is_remote;
 use crate::template::{TemplateId, UpdatedAt};
 
 /// How to connect, and what each session is told first.
@@ -44,6 +46,16 @@ impl MySql {
             limits: limits(query_timeout),
             change_poll,
         })
+    }
+
+    /// Whether what is sent to it may pass between machines without TLS.
+    pub(super) fn may_be_read_by_others(&self) -> bool {
+        let requires_tls = matches!(
+            self.options.get_ssl_mode(),
+            MySqlSslMode::Required | MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity
+        );
+        let is_here = self.options.get_socket().is_some();
+        !requires_tls && !is_here && is_remote(self.options.get_host())
     }
 
     /// Opens one session. The caller bounds it.
@@ -253,7 +265,11 @@ const POLL: &str = "SELECT id, version, TIMESTAMPDIFF(MICROSECOND, changed_at, U
 type Read = (i64, i64, i64);
 
 /// One session: it polls until it breaks, or the notices are read no more.
-pub(super) async fn poll(database: MySql, notices: Sender<Notice>) -> Result<(), sqlx::Error> {
+pub(super) async fn poll(
+    database: MySql,
+    notices: Sender<Notice>,
+    hearing: Hearing,
+) -> Result<(), sqlx::Error> {
     let mut session = timeout(ANSWER_TIMEOUT, database.connect())
         .await
         .map_err(no_answer)??;
@@ -272,6 +288,7 @@ pub(super) async fn poll(database: MySql, notices: Sender<Notice>) -> Result<(),
         let mut news = window.advance(&changes, MOST);
         if !std::mem::replace(&mut begun, true) {
             news = vec![Notice::Gap];
+            hearing.begins();
         }
         for notice in news {
             if notices.send(notice).await.is_err() {

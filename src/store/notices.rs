@@ -7,6 +7,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::hearing::Hearing;
 use crate::template::TemplateId;
 
 /// What the database tells of changes, whether this process or another one made them.
@@ -42,7 +43,10 @@ pub(super) type Listener = (AbortOnDropHandle<()>, Receiver<Notice>);
 /// Starts to listen, and waits for the first session. If that begins, nothing was missed: nothing has been loaded yet.
 ///
 /// Changes are missed between two sessions, so each begins with a [`Notice::Gap`].
-pub(super) async fn listen<S>(session: impl Fn(Sender<Notice>) -> S + Send + 'static) -> Listener
+pub(super) async fn listen<S>(
+    hearing: Hearing,
+    session: impl Fn(Sender<Notice>, Hearing) -> S + Send + 'static,
+) -> Listener
 where
     S: Future<Output = Result<(), sqlx::Error>> + Send,
 {
@@ -51,7 +55,8 @@ where
         let mut is_first = true;
         while !sender.is_closed() {
             // The log says why already: what ends this session ends the others as well.
-            let outcome = session(sender.clone()).await;
+            let outcome = session(sender.clone(), hearing.clone()).await;
+            hearing.ends();
             if std::mem::take(&mut is_first) && outcome.is_err() {
                 let _ = sender.send(Notice::Gap).await;
             }

@@ -5,12 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions, PgSslMode};
 use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 
+use super::hearing::Hearing;
 use super::migrations::migrator;
 use super::notices::{ANSWER_TIMEOUT, Notice, no_answer};
+use crate::config::is_remote;
 use crate::template::TemplateId;
 
 /// Reads the address, and adds the limits that the server enforces itself.
@@ -37,6 +39,15 @@ pub(super) fn options(
     } else {
         options.application_name("stampede")
     })
+}
+
+/// Whether what is sent to it may pass between machines without TLS.
+pub(super) fn may_be_read_by_others(options: &PgConnectOptions) -> bool {
+    let requires_tls = matches!(
+        options.get_ssl_mode(),
+        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+    );
+    !requires_tls && options.get_socket().is_none() && is_remote(options.get_host())
 }
 
 /// The schema and the seed rows. Replicas that start together take turns, by an advisory lock.
@@ -71,6 +82,7 @@ const QUIET: Duration = Duration::from_secs(5);
 pub(super) async fn hear(
     options: PgConnectOptions,
     notices: Sender<Notice>,
+    hearing: Hearing,
 ) -> Result<(), sqlx::Error> {
     let name = format!(
         "{} listener",
@@ -85,6 +97,7 @@ pub(super) async fn hear(
         .await
         .map_err(no_answer)??;
     let mut clock = ServerClock::read(&mut listener).await?;
+    hearing.begins();
     let mut notice = Some(Notice::Gap);
     loop {
         if let Some(notice) = notice.take()

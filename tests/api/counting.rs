@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 
 /// Every series of the contract that does not come with another feature, with one of its label sets.
 const SERIES: &[&str] = &[
+    "db_queries_repeated_total",
     "http_request_total{path=\"/template-details\",method=\"GET\",status=\"200\"}",
     "http_request_total{path=\"/template-details\",method=\"GET\",status=\"503\"}",
     "http_request_total{path=\"<unmatched>\",method=\"OTHER\",status=\"404\"}",

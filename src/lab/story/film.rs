@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::fault::Fault;
 use crate::lab::stage::Stage;
-use crate::metrics::labels::{Labels as _, Source};
+use crate::metrics::labels::Labels as _;
+use crate::outcomes::Source;
 use crate::template::TemplateId;
 
 /// What has happened since the last frame.

@@ -21,7 +21,7 @@ use super::runs::{NotBegun, Runs};
 use super::stage::{Ground, Stage};
 use super::tally::{Sources, Tally};
 use crate::fault::Fault;
-use crate::metrics::labels::Source;
+use crate::outcomes::Source;
 use crate::template::TemplateId;
 use film::Film;
 pub(super) use page::page;
