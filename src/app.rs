@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 use crate::backends::{Backends, Faults};
@@ -13,8 +14,10 @@ use crate::config::{self, Config, Problems};
 use crate::http::{self, Dispatcher, Http, ServerOptions};
 use crate::lab::{Lab, Watch};
 use crate::metrics::Metrics;
+use crate::outages;
 use crate::service::TemplateService;
 use crate::signals::Signals;
+use crate::start_report;
 use crate::telemetry;
 
 /// The source that the binary was built from.
@@ -29,6 +32,9 @@ pub enum StartError {
     /// Settings that cannot be used.
     #[error(transparent)]
     Settings(#[from] Problems),
+    /// The database is a file that cannot be used.
+    #[error("{0}")]
+    Database(String),
     /// The machine refuses something, such as the address to listen on.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -53,8 +59,10 @@ pub async fn run(config: Box<Config>) -> Result<(), StartError> {
     let ended = run
         .await
         .unwrap_or_else(|panic| resume_unwind(panic.into_panic()));
-    if let Err(StartError::Io(error)) = &ended {
-        error!(%address, %error, "cannot start");
+    match &ended {
+        Err(StartError::Io(error)) => error!(%address, %error, "cannot start"),
+        Err(error @ StartError::Database(_)) => error!(%error, "cannot start"),
+        Ok(()) | Err(StartError::Settings(_)) => {}
     }
     ended
 }
@@ -64,18 +72,21 @@ pub struct App {
     service: TemplateService,
     http: Arc<Http>,
     lab: Option<Lab>,
+    metrics: Arc<Metrics>,
     options: ServerOptions,
 }
 
 impl App {
     /// Builds the parts and begins to connect. The service starts without a backend that cannot be reached.
-    pub async fn build(config: &Config) -> Result<Self, Problems> {
+    pub async fn build(config: &Config) -> Result<Self, StartError> {
         let faults = if config.lab {
             Faults::new()
         } else {
             Faults::default()
         };
         let backends = Backends::new(config)?;
+        start_report::log(config, &backends, REVISION);
+        backends.check_file().await.map_err(StartError::Database)?;
         let metrics = Arc::new(Metrics::new(REVISION));
         let faulty = backends.clone().with_faults(faults.clone());
         let (cache, store) = faulty.open(config, &metrics).await;
@@ -86,6 +97,7 @@ impl App {
         let http = Http::new(service.clone(), Arc::clone(&metrics), config);
         let lab = config.lab.then(|| {
             let service = service.clone();
+            let metrics = Arc::clone(&metrics);
             Lab::new(config, backends, faults, service, metrics, watch)
         });
         let options = ServerOptions {
@@ -97,6 +109,7 @@ impl App {
             service,
             http,
             lab,
+            metrics,
             options,
         })
     }
@@ -111,9 +124,11 @@ impl App {
             service,
             http,
             lab,
+            metrics,
             options,
         } = self;
         let here = listener.local_addr()?;
+        let _watch = AbortOnDropHandle::new(tokio::spawn(outages::watch(metrics)));
         info!("listening on http://{here}");
         info!("try: curl -i 'http://{here}/template-details?id=1'");
         info!("counters: http://{here}/metrics");

@@ -94,6 +94,16 @@ impl Backends {
         tokio::join!(open_cache(self.redis, config, cache, metrics), store)
     }
 
+    /// Why the file of the database cannot be used, if it is one and that will not pass.
+    pub async fn check_file(&self) -> Result<(), String> {
+        self.store.check_file().await
+    }
+
+    /// Whether what is sent to the database may pass between machines without TLS.
+    pub fn database_may_be_read_by_others(&self) -> bool {
+        self.store.may_be_read_by_others()
+    }
+
     /// What kind of database it is, in one word.
     pub fn database_kind(&self) -> &'static str {
         self.store.kind()

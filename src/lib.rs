@@ -11,7 +11,8 @@
 //! - [`template`] is what it is all about.
 //!
 //! Around them: [`config`] reads the settings, [`backends`] and [`app`] build the parts and run them, [`metrics`] counts
-//! [`outcomes`], [`telemetry`] logs, [`signals`] ends it, [`healthcheck`] asks from outside.
+//! [`outcomes`], [`telemetry`] logs, [`start_report`] and [`outages`] say what an operator has to know, [`signals`] ends
+//! it, [`healthcheck`] asks from outside.
 //! [`lab`] makes a stampede, and [`fault`]s, for a person to see what comes of them.
 
 pub mod app;
@@ -25,10 +26,12 @@ pub mod http;
 pub mod lab;
 
 pub mod metrics;
+pub mod outages;
 pub mod outcomes;
 pub mod service;
 pub mod signals;
 pub mod singleflight;
+pub mod start_report;
 pub mod store;
 pub mod telemetry;
 pub mod template;

@@ -15,7 +15,7 @@ use clap::{
 };
 
 use super::lab::LabCommand;
-use super::{Config, Problem, Problems, Secret};
+use super::{ACCESS_LOG, Config, Problem, Problems, Secret};
 
 /// What the process is asked to do.
 #[derive(Debug)]
@@ -231,7 +231,8 @@ impl Config {
         // The lab makes load and faults, so it is never open to the network unless it was asked for.
         let lab = config.lab_asked;
         config.lab = lab.unwrap_or(embedded && config.http_addr.ip().is_loopback());
-        config.log_filter = log_filter(variables("RUST_LOG").filter(|text| !text.is_empty()));
+        let wanted = variables("RUST_LOG").filter(|text| !text.is_empty());
+        config.log_filter = log_filter(wanted, config.access_log);
         let problems = config.contradictions();
         if problems.is_empty() {
             Ok(config)
@@ -241,14 +242,19 @@ impl Config {
     }
 }
 
-/// By default, changes of state but nothing per request. The Redis client logs only if it is named: it logs addresses,
-/// and a line for every call to a cluster node that is away.
-fn log_filter(wanted: Option<String>) -> String {
-    match wanted {
-        Some(filter) if filter.contains("redis") => filter,
-        Some(filter) => format!("{filter},redis=off"),
-        None => "info,redis=off".into(),
+/// By default, what the service itself says of changes of its state. The clients of the backends log only if they are
+/// named: they log addresses, a line for every call to a cluster node that is away, and what the migrations skip.
+fn log_filter(wanted: Option<String>, access_log: bool) -> String {
+    let mut filter = wanted.unwrap_or_else(|| "stampede=info".into());
+    for client in ["redis", "sqlx"] {
+        if !filter.contains(client) {
+            let _ = write!(filter, ",{client}=off");
+        }
     }
+    // The access log has a setting of its own, whatever else is wanted.
+    let level = if access_log { "info" } else { "off" };
+    let _ = write!(filter, ",{ACCESS_LOG}={level}");
+    filter
 }
 
 /// Reads the process's command line and environment. `--help`, `--version` and unknown flags end the process here.

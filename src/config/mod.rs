@@ -162,12 +162,18 @@ pub struct Config {
     /// Example: lab.example,192.0.2.7
     #[arg(long, env, default_value = "", hide_default_value = true, value_parser = comma_separated)]
     pub lab_hosts: std::vec::Vec<String>,
-    /// `text` for people, `json` for machines; RUST_LOG filters, such as `stampede=debug` for a line per request
+    /// `text` for people, `json` for machines; RUST_LOG filters
     ///
     /// Example: json
     #[arg(long, env, default_value = "text", value_parser = choice(LOG_FORMATS))]
     pub log_format: LogFormat,
-    /// Which log lines are written: `RUST_LOG`, without the Redis client unless it names that.
+    /// `true` logs one line per request
+    ///
+    /// Example: true
+    #[arg(long, env, default_value = "false", value_parser = choice([("false", false), ("true", true)]))]
+    #[arg(action = clap::ArgAction::Set)]
+    pub access_log: bool,
+    /// Which log lines are written: `RUST_LOG`, without the clients of the backends unless it names them.
     #[arg(skip)]
     pub log_filter: String,
 }
@@ -189,6 +195,9 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+/// The target of the lines that `ACCESS_LOG` turns on.
+pub const ACCESS_LOG: &str = "access";
 
 /// One server, a cluster, and a master that sentinels name; each with TLS as well.
 const REDIS_SCHEMES: &[&str] = &[

@@ -1,9 +1,10 @@
 //! HTTP: what callers may ask for, and how they are answered. It knows the service below it and nothing of the lab.
 //!
 //! [`router`] has every route. [`reading`] answers a GET of a template, [`writing`] its PUT and DELETE; [`headers`] says what
-//! a template's answer carries, [`problems`] what a refusal does. [`observe`] counts every request. [`server`] accepts the
+//! a template's answer carries, [`problems`] what a refusal does. [`observe`] counts every request, and [`access_log`] logs it. [`server`] accepts the
 //! connections, whose time-outs are in [`connection`].
 
+mod access_log;
 mod connection;
 mod headers;
 mod observe;

@@ -1,4 +1,4 @@
-//! What every request gets, whatever its route: an id, a count, a duration, a log line at `debug`.
+//! What every request gets, whatever its route: an id, a count, a duration, a line of the access log.
 //!
 //! A request whose caller hangs up is counted as well, under [`HUNG_UP`], so that requests and answers add up.
 
@@ -9,14 +9,15 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use tracing::debug;
 
-use super::Http;
+use super::access_log::{self, Line};
 use super::problems::{self, HttpError};
+use super::{Http, reading};
 use crate::metrics::labels::{Method, Route};
 use crate::metrics::{HUNG_UP, HttpMetrics, Metrics};
 use crate::outcomes::Source;
 use crate::service::Refusal;
+use crate::template::TemplateId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
@@ -41,7 +42,10 @@ pub(super) async fn observe(
     };
     let method = Method::named(request.method().as_str());
     let id = request_id(request.headers());
-    let observed = Observed::begin(&http.metrics, route, method);
+    let mut observed = Observed::begin(&http.metrics, route, method);
+    if route == Route::TemplateDetails && access_log::is_on() {
+        observed.template = reading::template_id(request.uri().query()).ok();
+    }
     let response = problems::explain(next.run(request).await, &id);
     observed.finish(id, response)
 }
@@ -72,6 +76,8 @@ pub(super) struct Observed<'a> {
     metrics: &'a HttpMetrics,
     route: Route,
     method: Method,
+    /// Which one was asked for, for the access log.
+    pub(super) template: Option<TemplateId>,
     began: Instant,
     status: u16,
 }
@@ -83,6 +89,7 @@ impl<'a> Observed<'a> {
             metrics: &metrics.http,
             route,
             method,
+            template: None,
             began: Instant::now(),
             status: HUNG_UP,
         }
@@ -91,26 +98,31 @@ impl<'a> Observed<'a> {
     /// Notes the answer's status and puts the request's id on it.
     pub(super) fn finish<B>(mut self, id: HeaderValue, mut response: Response<B>) -> Response<B> {
         self.status = response.status().as_u16();
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            self.log(&id);
+        if access_log::is_on() {
+            self.line(Some(&id)).write(Some(response.headers()));
         }
         response.headers_mut().insert(REQUEST_ID, id);
         response
     }
 
-    fn log(&self, id: &HeaderValue) {
-        let (method, path, status) = (self.method.as_str(), self.route.as_str(), self.status);
-        let milliseconds = self.began.elapsed().as_secs_f64() * 1e3;
-        debug!(
-            request_id = id.to_str().unwrap_or_default(),
-            method, path, status, milliseconds, "answered"
-        );
+    fn line<'b>(&self, request_id: Option<&'b HeaderValue>) -> Line<'b> {
+        Line {
+            request_id,
+            method: self.method,
+            route: self.route,
+            template: self.template,
+            status: self.status,
+            seconds: self.began.elapsed().as_secs_f64(),
+        }
     }
 }
 
 impl Drop for Observed<'_> {
     fn drop(&mut self) {
         let seconds = self.began.elapsed().as_secs_f64();
+        if self.status == HUNG_UP && access_log::is_on() {
+            self.line(None).write(None);
+        }
         self.metrics.in_flight.dec();
         self.metrics
             .observe(self.route, self.method, self.status, seconds);

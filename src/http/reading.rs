@@ -44,7 +44,8 @@ impl Http {
         id: HeaderValue,
         request: Result<ReadRequest, HttpError>,
     ) -> Response<AnswerBody> {
-        let observed = Observed::begin(&self.metrics, Route::TemplateDetails, method);
+        let mut observed = Observed::begin(&self.metrics, Route::TemplateDetails, method);
+        observed.template = request.as_ref().ok().map(|request| request.id);
         // After a panic it is not polled again. What it shares with others is guarded by drops and locks.
         let refused = match AssertUnwindSafe(read(self, request)).catch_unwind().await {
             Ok(Ok(template)) => return observed.finish(id, template).map(Either::Left),

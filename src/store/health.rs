@@ -125,10 +125,11 @@ async fn stay_connected(shared: Arc<Shared>, tried: Arc<Notify>) {
                 } else {
                     shared.pool.add(shared.pool.count(connection)).await;
                 }
-                has_warned = false;
                 shared.health.record_return();
                 tried.notify_waiters();
                 shared.check_until_lost().await;
+                // The log says so already.
+                has_warned = true;
             }
             Err(reason) => {
                 if !std::mem::replace(&mut has_warned, true) {

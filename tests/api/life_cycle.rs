@@ -251,8 +251,8 @@ async fn state_changes_are_logged_once_each_and_without_secrets() {
 }
 
 #[tokio::test]
-async fn log_lines_can_be_json_and_requests_are_logged_at_debug() {
-    let process = Process::start(&[("LOG_FORMAT", "json"), ("RUST_LOG", "stampede=debug")]).await;
+async fn log_lines_can_be_json_and_requests_are_logged_if_asked() {
+    let process = Process::start(&[("LOG_FORMAT", "json"), ("ACCESS_LOG", "true")]).await;
     http::request(
         "GET",
         &format!("{}/healthz", process.url),

@@ -15,6 +15,7 @@ mod lab;
 mod life_cycle;
 mod loadtest;
 mod mysql;
+mod operator_log;
 mod process;
 mod read_path;
 mod refresh;

@@ -465,6 +465,7 @@ async fn changes_are_heard_while_all_permits_are_taken() {
         eventually("the change is heard", async || heard().await > before).await;
         let scrape = service.scrape().await;
         assert!(scrape.value("change_lag_seconds_count") > 0.0);
+        assert_eq!(scrape.value("change_listener_up"), 1.0);
         assert_eq!(scrape.value("db_queries_in_flight"), 1.0);
         mysql::run(&mut holder, "ROLLBACK").await;
     });
