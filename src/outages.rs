@@ -9,7 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
-use crate::metrics::labels::{Route, ShedReason, Source};
+use crate::metrics::labels::Route;
+use crate::outcomes::{ShedReason, Source};
 
 /// Between two looks at the counters.
 const LOOK: Duration = Duration::from_secs(1);

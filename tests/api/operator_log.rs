@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::process::{Process, stampede};
-use crate::support::{Postgres, eventually, http};
+use testkit::{Postgres, eventually, http};
 
 impl Process {
     /// The lines of a log in JSON. One that is not JSON fails the test.

@@ -4,14 +4,14 @@
 mod rules;
 
 use serde_json::Value;
-use testkit::{Mode, Prometheus, Proxy, Redis, Service, eventually};
+use testkit::{Mode, Prometheus, Proxy, Redis, Service, eventually, postgres};
 
 use rules::{complaints, list, text};
 
 const DASHBOARD: &str = include_str!("../../../grafana/dashboards/singleflight.json");
 const DATA_SOURCE: &str = include_str!("../../../grafana/provisioning/datasources/prometheus.yaml");
 
-fn dashboard() -> Value {
+pub(crate) fn dashboard() -> Value {
     serde_json::from_str(DASHBOARD).unwrap()
 }
 
@@ -38,12 +38,12 @@ type Harm = Box<dyn Fn(&mut Value)>;
 fn a_dashboard_that_breaks_a_rule_is_noticed() {
     let expr = |from: &'static str, to: &'static str| {
         move |json: &mut Value| {
-            let expr = &mut json["panels"][1]["targets"][0]["expr"];
+            let expr = &mut json["panels"][3]["targets"][0]["expr"];
             assert!(text(expr).contains(from));
             *expr = text(expr).replace(from, to).into();
         }
     };
-    let harms: [(&str, Harm); 15] = [
+    let harms: [(&str, Harm); 18] = [
         ("title", Box::new(|json| json["title"] = "Dashboard".into())),
         ("refresh", Box::new(|json| json["refresh"] = "1m".into())),
         (
@@ -53,6 +53,18 @@ fn a_dashboard_that_breaks_a_rule_is_noticed() {
         (
             "description",
             Box::new(|json| json["panels"][1]["description"] = "".into()),
+        ),
+        (
+            "what to do",
+            Box::new(|json| json["panels"][1]["description"] = "Whether it is up.".into()),
+        ),
+        (
+            "first row",
+            Box::new(|json| rename(json, "Stale Share", "Hit Ratio")),
+        ),
+        (
+            "Flights and ages",
+            Box::new(|json| rename(json, "Flights and ages", "Details")),
         ),
         (
             "unit",
@@ -111,10 +123,12 @@ fn rename(json: &mut Value, from: &str, to: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_query_of_the_dashboard_returns_data() {
     let redis = Redis::start().await;
+    let database = postgres::shared().await.database().await;
     let proxy = Proxy::to(redis.port()).await;
     // Templates expire between two looks.
     let settings = [
-        ("REDIS_URL", &*proxy.url(&redis.url())),
+        ("DATABASE_URL", &*database),
+        ("REDIS_URL", &proxy.url(&redis.url())),
         ("CACHE_TTL", "200ms"),
     ];
     let service = Service::start(&settings).await;
@@ -124,13 +138,15 @@ async fn every_query_of_the_dashboard_returns_data() {
         service.address()
     );
     let prometheus = Prometheus::start(&scrapes).await;
-    let (outage, ordinary): (Vec<_>, Vec<_>) = queries(&dashboard())
+    let (outage, ordinary): (Vec<_>, Vec<_>) = queries(&dashboard(), "5s")
         .into_iter()
         .partition(|query| ["Redis goes", "Redis comes"].contains(&query.name.as_str()));
-    assert!(ordinary.len() > 30, "{ordinary:#?}");
+    assert!(ordinary.len() > 50, "{ordinary:#?}");
     let [goes, comes] = outage.try_into().unwrap();
 
     for query in ordinary {
+        // The lag of a change is known when there is one.
+        postgres::execute(&database, RENAME).await;
         returns_data(&prometheus, &service, query).await;
     }
     proxy.set(Mode::Refuse).await;
@@ -139,24 +155,34 @@ async fn every_query_of_the_dashboard_returns_data() {
     returns_data(&prometheus, &service, comes).await;
 }
 
+const RENAME: &str = "UPDATE templates SET name = 'By hand' WHERE id = 1";
+
 /// One query of the dashboard, as its time range and variables would make it.
 #[derive(Debug)]
-struct Query {
-    name: String,
-    expression: String,
+pub(crate) struct Query {
+    pub(crate) name: String,
+    /// Empty if it draws no series.
+    pub(crate) legend: String,
+    pub(crate) expression: String,
 }
 
-/// Every query of every panel, annotation and variable.
-fn queries(dashboard: &Value) -> Vec<Query> {
+/// Every query of every panel, annotation and variable, in the order of the page.
+pub(crate) fn queries(dashboard: &Value, rate_interval: &str) -> Vec<Query> {
     let panels = list(&dashboard["panels"]).iter().flat_map(|panel| {
-        list(&panel["targets"])
-            .iter()
-            .map(|target| (text(&panel["title"]), text(&target["expr"]).to_owned()))
+        list(&panel["targets"]).iter().map(|target| {
+            let expression = text(&target["expr"]).to_owned();
+            (
+                text(&panel["title"]),
+                text(&target["legendFormat"]),
+                expression,
+            )
+        })
     });
     let annotations = list(&dashboard["annotations"]["list"]).iter();
     let annotations = annotations.map(|annotation| {
         (
             text(&annotation["name"]),
+            "",
             text(&annotation["expr"]).to_owned(),
         )
     });
@@ -171,14 +197,16 @@ fn queries(dashboard: &Value) -> Vec<Query> {
         let (series, label) = inside.and_then(|inside| inside.rsplit_once(", ")).unwrap();
         (
             text(&variable["name"]),
+            "",
             format!("group by ({label}) ({series}{{{label}!=\"\"}})").replace("}{", ","),
         )
     });
     let all = panels.chain(annotations).chain(variables);
-    all.map(|(name, expression)| Query {
+    all.map(|(name, legend, expression)| Query {
         name: name.to_owned(),
+        legend: legend.to_owned(),
         expression: expression
-            .replace("$__rate_interval", "5s")
+            .replace("$__rate_interval", rate_interval)
             .replace("$job", ".+")
             .replace("$instance", ".+"),
     })
@@ -186,7 +214,9 @@ fn queries(dashboard: &Value) -> Vec<Query> {
 }
 
 async fn returns_data(prometheus: &Prometheus, service: &Service, query: Query) {
-    let Query { name, expression } = query;
+    let Query {
+        name, expression, ..
+    } = query;
     eventually(&format!("{name} returns data: {expression}"), async || {
         let crowd = service.callers(20, 7).await;
         assert!(crowd.iter().all(|answer| answer.status == 200));

@@ -12,6 +12,17 @@ const PROMISED: [&str; 6] = [
     "In-Flight Requests",
 ];
 
+/// What the first row says, from left to right.
+const FIRST_ROW: [&str; 7] = [
+    "Database",
+    "Cache",
+    "Error Ratio",
+    "Stale Share",
+    "Requests per Query",
+    "p99 Latency",
+    "Firing Alerts",
+];
+
 const WIDTH: u64 = 24;
 
 /// A string, or the empty one.
@@ -109,15 +120,19 @@ fn layout(panels: &[Value], found: &mut Vec<String>) {
             &format!("no {name} among the six in the middle"),
         );
     }
-    let story = panels[..first]
+    let first_row: Vec<_> = panels[..first]
         .iter()
         .filter(|panel| panel["type"] == "stat")
-        .count();
+        .map(|panel| text(&panel["title"]))
+        .collect();
     complain(
         found,
-        story != 6,
-        "not six figures that tell the story above them",
+        first_row != FIRST_ROW,
+        "the first row does not say whether it is well, and if not, what",
     );
+    for row in ["Replicas and changes", "Flights and ages"] {
+        complain(found, !titles.contains(&row), &format!("no row {row}"));
+    }
 
     let mut taken: Vec<(u64, u64)> = Vec::new();
     let mut ids: Vec<&Value> = Vec::new();
@@ -148,6 +163,12 @@ fn readable(panel: &Value, found: &mut Vec<String>) {
         found,
         text(&panel["description"]).is_empty(),
         "no description",
+    );
+    let sentences = text(&panel["description"]).matches(['.', ';', ':']).count();
+    complain(
+        found,
+        sentences < 2,
+        "a description that does not say what to do",
     );
     let unit = &panel["fieldConfig"]["defaults"]["unit"];
     complain(found, text(unit).is_empty(), "no unit");
@@ -193,7 +214,12 @@ fn selectors(expression: &str, found: &mut Vec<String>) {
         let (part, after) = rest.split_at(end + character.len_utf8());
         match character {
             '{' => {
-                for variable in ["job=~\"$job\"", "instance=~\"$instance\""] {
+                // Alerts about all replicas together name no instance.
+                let instance = match &*name {
+                    "ALERTS" => "instance=~\"$instance|\"",
+                    _ => "instance=~\"$instance\"",
+                };
+                for variable in ["job=~\"$job\"", instance] {
                     complain(
                         found,
                         !part.contains(variable),

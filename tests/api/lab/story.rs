@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::browser::{fits_everywhere, is_content, visitor};
 use super::{Page, embedded};
-use crate::support::{Browser, Service, eventually};
+use testkit::{Browser, Service, eventually};
 
 const STEPS: usize = 7;
 
