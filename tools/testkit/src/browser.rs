@@ -86,14 +86,14 @@ impl Browser {
     }
 
     /// Has pages move as they do for most people.
-    pub(crate) async fn allow_motion(&self) {
+    pub async fn allow_motion(&self) {
         let features = json!([{"name": "prefers-reduced-motion", "value": "no-preference"}]);
         self.tell("Emulation.setEmulatedMedia", json!({"features": features}))
             .await;
     }
 
     /// Cuts the browser off from every network.
-    pub(crate) async fn go_offline(&self) {
+    pub async fn go_offline(&self) {
         let nothing =
             json!({"offline": true, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0});
         self.tell("Network.emulateNetworkConditions", nothing).await;
