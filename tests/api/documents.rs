@@ -261,11 +261,12 @@ async fn every_command_runs_or_is_listed_with_the_reason_why_not() {
                 continue;
             };
             let start = start.split(':').next().unwrap();
+            if start == "[...]" || start.starts_with(|first: char| first.is_ascii_digit()) {
+                continue;
+            }
             assert!(
-                start == "[...]"
-                    || said
-                        .lines()
-                        .any(|line| line.trim_start().starts_with(start)),
+                said.lines()
+                    .any(|line| line.trim_start().starts_with(start)),
                 "{what}\nno line begins with {start}:\n{said}"
             );
         }
