@@ -163,6 +163,7 @@
 //! assert_eq!(group.stats().flights, 2);
 //! # }
 //! ```
+#![doc = include_str!("mistakes.md")]
 
 mod caller;
 mod cycles;
