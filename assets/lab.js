@@ -3,6 +3,7 @@
 import { ask, askLines } from "./api.js";
 import { showConnection } from "./connection.js";
 import { byId, report } from "./dom.js";
+import { showExperiments } from "./experiments.js";
 import { showExplanation } from "./explain.js";
 import { showFaults } from "./faults.js";
 import { showFlights } from "./flights.js";
@@ -10,6 +11,7 @@ import { tellGuide } from "./guide.js";
 import { showIncident } from "./incident.js";
 import { beginLive } from "./live.js";
 import { showPanels } from "./panels.js";
+import { showRight } from "./right.js";
 import { showStampede } from "./stampede.js";
 
 const AGAIN_MS = 2000;
@@ -32,6 +34,8 @@ showPanels();
 showStampede(lab);
 showFaults(lab);
 showIncident(lab);
+showExperiments(lab);
+showRight();
 showFlights();
 showExplanation();
 beginLive();

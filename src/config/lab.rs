@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 pub struct LabCommand {
     /// What to show in place of the comparison.
     #[command(subcommand)]
-    pub instead: Option<LabIncident>,
+    pub instead: Option<LabRun>,
     /// Which template expires (default 1)
     #[arg(long, value_name = "NUMBER")]
     pub template: Option<u64>,
@@ -58,9 +58,11 @@ pub struct LabCommand {
 
 /// What `stampede lab` shows in place of the comparison.
 #[derive(Clone, Debug, Subcommand)]
-pub enum LabIncident {
+pub enum LabRun {
     /// Show an outage of the cache: without protection, with singleflight only, with everything
     Incident(IncidentFlags),
+    /// Try what people argue about, each with what was predicted and what was measured
+    Experiment(ExperimentFlags),
 }
 
 /// The flags of `stampede lab incident`.
@@ -91,6 +93,20 @@ pub struct IncidentFlags {
     /// How long the cache works after the outage (default 3s)
     #[arg(long = "recovery", value_name = "DURATION", value_parser = milliseconds)]
     pub recovery_ms: Option<u64>,
+    /// Print the result as JSON, with what it added to the counters of /metrics
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The flags of `stampede lab experiment`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Exit 0 if every prediction held; 1 if one did not or the run failed (standard error says why); 2 for a \
+    flag or a setting that cannot be used."
+)]
+pub struct ExperimentFlags {
+    /// jitter, failing-load, soft-timeout, memoized-future or replicas (needs REDIS_URL and LAB=true)
+    pub name: String,
     /// Print the result as JSON, with what it added to the counters of /metrics
     #[arg(long)]
     pub json: bool,

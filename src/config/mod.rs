@@ -16,7 +16,7 @@ use std::time::Duration;
 
 pub use address::{Address, is_remote};
 pub use command::{Command, command, misspelt_variables};
-pub use lab::{IncidentFlags, LabCommand, LabIncident};
+pub use lab::{ExperimentFlags, IncidentFlags, LabCommand, LabRun};
 pub use values::Secret;
 
 use values::{

@@ -5,7 +5,8 @@
 //! ([`crate::fault`]).
 //!
 //! In reading order: [`plan`] is what a run is asked to do and [`limits`] how much; [`strategy`] who competes; [`stage`]
-//! where; [`stampede`], [`incident`] and [`story`] what happens; [`run`] how far it has come, and [`runs`] that there is one at a time. [`conditions`] holds faults and
+//! where; [`stampede`], [`incident`], [`story`] and [`experiments`] what happens, and [`predict`] what arithmetic says of
+//! it beforehand; [`run`] how far it has come, and [`runs`] that there is one at a time. [`conditions`] holds faults and
 //! traffic, [`live`] the last five minutes, [`flights`] what is loading, [`explain`] why an answer is as it is. [`guard`]
 //! decides who may ask for any of it over HTTP ([`routes`]); [`terminal`] needs no server at all.
 #![doc = include_str!("interface.md")]
@@ -14,6 +15,7 @@ mod arrivals;
 mod assets;
 mod conditions;
 mod curve;
+mod experiments;
 mod explain;
 mod flights;
 mod guard;

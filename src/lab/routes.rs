@@ -16,14 +16,16 @@ use serde::de::DeserializeOwned;
 
 use super::arrivals::TEMPLATES;
 use super::conditions::Forecast;
+use super::experiments::{Experiment, ExperimentOrder};
 use super::explain::explain;
 use super::limits::LIMITS;
 use super::plan::{IncidentOrder, StampedeOrder};
+use super::predict::Situation;
 use super::run::Run;
 use super::runs::NotBegun;
 use super::story::{self, StoryOrder};
 use super::strategy::Strategy;
-use super::{Lab, assets, guard, incident, stampede};
+use super::{Lab, assets, experiments, guard, incident, stampede};
 use crate::http::{Http, HttpError};
 
 /// What the handlers share.
@@ -45,6 +47,7 @@ pub(super) fn router(lab: Lab, http: Arc<Http>) -> Router {
         .route("/lab/live", read_only(get(live)))
         .route("/lab/flights", read_only(get(flights)))
         .route("/lab/explain", read_only(get(explained)))
+        .route("/lab/predict", read_only(get(predicted)))
         .route(
             "/lab/conditions",
             only(
@@ -65,6 +68,10 @@ pub(super) fn router(lab: Lab, http: Arc<Http>) -> Router {
         .route(
             "/lab/story",
             only("POST", MethodRouter::new().post(tell_story)),
+        )
+        .route(
+            "/lab/runs/experiment",
+            only("POST", MethodRouter::new().post(begin_experiment)),
         )
         .route(
             "/lab/runs/{id}",
@@ -99,6 +106,7 @@ async fn choices(State(state): State<LabState>) -> Answer {
         "cache": backends.cache_kind(),
         "templates": {"least": 1, "most": TEMPLATES},
         "strategies": Strategy::ALL.map(Strategy::about),
+        "experiments": Experiment::ALL.map(Experiment::about),
         "limits": LIMITS,
         "defaults": {"stampede": stampede, "sustained": sustained, "incident": incident},
     })))
@@ -145,6 +153,26 @@ async fn explained(State(state): State<LabState>, request: Request) -> Answer {
     ))?;
     let explained = explain(&state.http, id).await;
     Ok(json(&explained.ok_or(HttpError::Internal)?))
+}
+
+async fn predicted(request: Request) -> Answer {
+    let number = |name| {
+        let given = parameter(&request, name).and_then(|text| text.parse::<u32>().ok());
+        let given = given.filter(|number| *number > 0).map(f64::from);
+        given.ok_or(HttpError::BadRequest(
+            "rate_per_second, keys, query_time_ms, ttl_ms, replicas, knee and goal_ms must be whole numbers from 1",
+        ))
+    };
+    let situation = Situation {
+        rate: number("rate_per_second")?,
+        keys: number("keys")?,
+        query_time: number("query_time_ms")? / 1e3,
+        ttl: number("ttl_ms")? / 1e3,
+        replicas: number("replicas")?,
+        knee: number("knee")?,
+        goal: number("goal_ms")? / 1e3,
+    };
+    Ok(json(&situation.prediction()))
 }
 
 async fn conditions(State(state): State<LabState>, headers: HeaderMap) -> Answer {
@@ -221,6 +249,18 @@ async fn tell_story(State(state): State<LabState>, request: Request) -> Answer {
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+async fn begin_experiment(State(state): State<LabState>, request: Request) -> Answer {
+    let order: ExperimentOrder = read(request).await?;
+    let plan = order.check().map_err(HttpError::BadRequest)?;
+    let shared = &state.lab.shared;
+    end_story(&state).await;
+    accepted(experiments::begin(
+        &shared.runs,
+        Arc::clone(&shared.ground),
+        plan,
+    ))
 }
 
 async fn run(State(state): State<LabState>, Path(id): Path<String>) -> Answer {

@@ -1,4 +1,4 @@
-//! [`Run`]: a stampede or an incident on its way, and what there is of its result.
+//! [`Run`]: a stampede, an incident or an experiment on its way, and what there is of its result.
 
 use parking_lot::Mutex;
 use serde::Serialize;

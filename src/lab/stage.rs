@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::flights::{FlightLog, Sight};
-use super::strategy::{Contender, LoadOrStore, MutexPerKey, Strategy};
+use super::strategy::{Contender, LoadOrStore, MemoizedFuture, MutexPerKey, Strategy};
 use super::tally::Tally;
 use crate::backends::{Backends, Faults};
 use crate::config::Config;
@@ -83,6 +83,10 @@ impl Stage {
                 ttl: config.cache_ttl,
                 keys: Default::default(),
             }),
+            Strategy::Memoized => Contender::Memoized(MemoizedFuture {
+                store,
+                kept: Default::default(),
+            }),
             Strategy::Off | Strategy::Singleflight | Strategy::Early | Strategy::Stale => {
                 let landed = ground.flights.hook(by);
                 let counted = Arc::clone(&metrics);
@@ -121,7 +125,7 @@ impl Stage {
     pub(super) fn flights(&self) -> usize {
         match &self.contender {
             Contender::Service(service) => service.flights().len(),
-            Contender::LoadOrStore(_) | Contender::Mutex(_) => 0,
+            Contender::LoadOrStore(_) | Contender::Mutex(_) | Contender::Memoized(_) => 0,
         }
     }
 
@@ -131,6 +135,7 @@ impl Stage {
             Contender::Service(service) => service.cache_is_up(),
             Contender::LoadOrStore(strategy) => strategy.cache.is_up(),
             Contender::Mutex(strategy) => strategy.cache.is_up(),
+            Contender::Memoized(_) => true,
         }
     }
 

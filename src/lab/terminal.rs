@@ -1,4 +1,4 @@
-//! The lab without a browser and without a server: `stampede lab` and `stampede lab incident`.
+//! The lab without a browser and without a server: `stampede lab`, `stampede lab incident` and `stampede lab experiment`.
 
 mod pages;
 
@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::sleep;
 
+use super::experiments::{self, ExperimentOrder};
 use super::plan::{IncidentOrder, StampedeOrder};
 use super::run::Run;
 use super::runs::{NotBegun, Runs};
 use super::stage::Ground;
 use super::{incident, stampede, story};
 use crate::backends::Backends;
-use crate::config::{Config, LabCommand, LabIncident};
+use crate::config::{Config, LabCommand, LabRun};
 use crate::metrics::Metrics;
 
 /// What is to be printed, and whether it is what a protected service promises.
@@ -32,11 +34,13 @@ pub struct Shown {
 struct Document {
     #[serde(flatten)]
     run: super::run::View,
-    metrics: serde_json::Map<String, serde_json::Value>,
+    metrics: serde_json::Map<String, Value>,
 }
 
 /// Runs what the command asks for and shows it. Progress, and why a run did not reach its end, go to standard error.
-/// An error says what the command or a setting asks for in vain.
+///
+/// # Errors
+/// A flag has a value that the lab refuses, or a setting forbids the run. The text says which.
 #[tokio::main]
 pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String> {
     // Nothing listens here, so that the address does not matter as it does for the page.
@@ -75,9 +79,10 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         eprintln!("stampede: {problem}");
     }
     let ok = view.result["verdict"]["ok"] == true && problem.is_none();
-    let (incident, json) = match &command.instead {
-        Some(LabIncident::Incident(flags)) => (true, flags.json),
-        None => (false, command.json),
+    let (json, page): (_, fn(&Value) -> String) = match &command.instead {
+        Some(LabRun::Incident(flags)) => (flags.json, pages::timeline),
+        Some(LabRun::Experiment(flags)) => (flags.json, pages::experiment),
+        None => (command.json, pages::table),
     };
     let text = if json {
         let document = Document {
@@ -88,10 +93,8 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         text.expect("a document of names, numbers and texts always serialises") + "\n"
     } else if problem.is_some() {
         String::new()
-    } else if incident {
-        pages::timeline(&view.result)
     } else {
-        pages::table(&view.result)
+        page(&view.result)
     };
     Ok(Shown { text, ok })
 }
@@ -108,7 +111,12 @@ async fn write_page(ground: Arc<Ground>, file: &Path) -> Result<Shown, String> {
 }
 
 fn begin(runs: &Runs, ground: Arc<Ground>, command: &LabCommand) -> Result<Arc<Run>, &'static str> {
-    let begun = if let Some(LabIncident::Incident(flags)) = &command.instead {
+    let begun = if let Some(LabRun::Experiment(flags)) = &command.instead {
+        let order = ExperimentOrder {
+            experiment: Some(flags.name.clone()),
+        };
+        experiments::begin(runs, ground, order.check()?)
+    } else if let Some(LabRun::Incident(flags)) = &command.instead {
         let order = IncidentOrder {
             rate_per_second: flags.rate_per_second,
             query_time_ms: flags.query_time_ms,

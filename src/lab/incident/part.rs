@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, Protection};
+use crate::config::Config;
 use crate::lab::arrivals::TEMPLATES;
 use crate::lab::plan::IncidentPlan;
 use crate::lab::strategy::Strategy;
@@ -37,16 +37,12 @@ impl Part {
     /// The service's own settings but for what the plan asks for, and the protection.
     pub(super) fn config(self, own: &Config, plan: IncidentPlan) -> Config {
         let query_time = Duration::from_millis(plan.query_time_ms);
-        let protection = match self {
-            Self::Unprotected => Protection::Off,
-            Self::Singleflight | Self::Everything => Protection::Singleflight,
-        };
         let local_entries = match self {
             Self::Unprotected | Self::Singleflight => 0,
             Self::Everything => own.local_entries.max(TEMPLATES as usize),
         };
         Config {
-            protection,
+            protection: self.strategy().protection(),
             local_entries,
             // Without copies in the process it changes nothing, so that it need not differ.
             stale_for: own.stale_for.max(Duration::from_secs(60)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::PATIENCE;
-use crate::config::{Config, Protection};
+use crate::config::Config;
 use crate::lab::plan::{DatabaseLimits, Load, StampedePlan};
 use crate::lab::stage::Ground;
 use crate::lab::strategy::Strategy;
@@ -16,7 +16,7 @@ const MOST_SLOTS: usize = 256;
 pub(super) fn config(ground: &Ground, plan: &StampedePlan, strategy: Strategy) -> Config {
     let own = &ground.config;
     let mut config = Config {
-        protection: Protection::Singleflight,
+        protection: strategy.protection(),
         early_refresh: None,
         fleet_lease: false,
         stale_while_revalidate: Duration::ZERO,
@@ -32,10 +32,13 @@ pub(super) fn config(ground: &Ground, plan: &StampedePlan, strategy: Strategy) -
         ..own.clone()
     };
     match strategy {
-        Strategy::Off => config.protection = Protection::Off,
         Strategy::Early => config.early_refresh = Some(1.0),
         Strategy::Stale => config.stale_while_revalidate = Duration::from_secs(10),
-        Strategy::LoadOrStore | Strategy::Mutex | Strategy::Singleflight => {}
+        Strategy::Off
+        | Strategy::LoadOrStore
+        | Strategy::Mutex
+        | Strategy::Singleflight
+        | Strategy::Memoized => {}
     }
     if let Load::Sustained { ttl_ms, .. } = plan.load {
         config.cache_ttl = Duration::from_millis(ttl_ms);

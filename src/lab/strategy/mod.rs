@@ -1,16 +1,19 @@
 //! [`Strategy`]: what can be done when a cached template has expired and many ask for it.
 //!
-//! Four of them are this service itself with one setting changed, and two are written out here: [`load_or_store`] and
-//! [`mutex`].
+//! Four of them are this service itself with one setting changed, and three are written out here: [`load_or_store`],
+//! [`mutex`] and, for an experiment only, [`memoized`].
 
 mod load_or_store;
+mod memoized;
 mod mutex;
 
 use serde::{Serialize, Serializer};
 
 pub(super) use load_or_store::LoadOrStore;
+pub(super) use memoized::MemoizedFuture;
 pub(super) use mutex::MutexPerKey;
 
+use crate::config::Protection;
 use crate::freshness::Content;
 use crate::outcomes::Source;
 use crate::service::{Refusal, TemplateService};
@@ -26,6 +29,7 @@ pub(super) enum Strategy {
     Singleflight,
     Early,
     Stale,
+    Memoized,
 }
 
 /// What a person may want to know of a strategy before choosing it.
@@ -38,10 +42,11 @@ pub(super) struct About {
     pub(super) how: &'static str,
     pub(super) good_at: &'static str,
     pub(super) bad_at: &'static str,
-    setting: Option<&'static str>,
+    pub(super) setting: Option<&'static str>,
 }
 
 impl Strategy {
+    /// Those that a comparison can have.
     pub(super) const ALL: [Self; 6] = [
         Self::Off,
         Self::LoadOrStore,
@@ -72,6 +77,14 @@ impl Strategy {
     /// Whether it promises one query per expiry.
     pub(super) fn is_protected(self) -> bool {
         self.about().protected
+    }
+
+    /// What it makes of the service's own protection.
+    pub(super) fn protection(self) -> Protection {
+        match self {
+            Self::Off => Protection::Off,
+            _ => Protection::Singleflight,
+        }
     }
 
     /// Whether it does anything when the template is gone already.
@@ -150,6 +163,17 @@ impl Strategy {
                     "Answers may be older than the TTL, by as much as the window allows.",
                 ],
             ),
+            Self::Memoized => (
+                "memoized",
+                EVERYWHERE,
+                true,
+                None,
+                [
+                    "The first caller's load is kept in a map, and every caller gets its outcome.",
+                    "One query, with nothing but a map.",
+                    "It is never fresh again, an error lasts for ever, and the map only grows.",
+                ],
+            ),
         };
         About {
             name,
@@ -175,6 +199,7 @@ pub(super) enum Contender {
     Service(TemplateService),
     LoadOrStore(LoadOrStore),
     Mutex(MutexPerKey),
+    Memoized(MemoizedFuture),
 }
 
 impl Contender {
@@ -187,6 +212,7 @@ impl Contender {
             }
             Self::LoadOrStore(strategy) => strategy.ask(id).await.map_err(refusal)?,
             Self::Mutex(strategy) => strategy.ask(id).await.map_err(refusal)?,
+            Self::Memoized(strategy) => strategy.ask(id).await.map_err(refusal)?,
         };
         Ok(match content {
             Content::Template(_) => source,

@@ -117,6 +117,51 @@ pub(super) fn timeline(result: &Value) -> String {
     page
 }
 
+/// An experiment: the question, what was done and predicted, what was measured, and the answer.
+pub(super) fn experiment(result: &Value) -> String {
+    let mut page = String::new();
+    let text = |name: &str| result[name].as_str().unwrap_or_default();
+    for paragraph in [
+        text("question").to_owned(),
+        text("setup").to_owned(),
+        format!("Predicted: {}", text("formula")),
+    ] {
+        wrap(&mut page, &paragraph);
+        page.push('\n');
+    }
+    let _ = write!(page, "{:<30}", "case");
+    for column in rows(&result["columns"]) {
+        let _ = write!(page, "{:>16}", column.as_str().unwrap_or_default());
+    }
+    page.push('\n');
+    for case in rows(&result["cases"]) {
+        let _ = write!(page, "{:<30}", case["case"].as_str().unwrap_or_default());
+        for figure in rows(&case["figures"]) {
+            let _ = write!(page, "{:>16}", measured(figure));
+        }
+        page.push('\n');
+    }
+    for paragraph in [
+        "In brackets: what was predicted; ! where the measurement is out of its bounds.",
+        text("answer"),
+    ] {
+        page.push('\n');
+        wrap(&mut page, paragraph);
+    }
+    page.push('\n');
+    closing(&mut page, result, ["As predicted:", "NOT as predicted:"]);
+    page
+}
+
+fn measured(figure: &Value) -> String {
+    let predicted = match figure["predicted"].as_f64() {
+        Some(predicted) => format!(" ({predicted:.0})"),
+        None => String::new(),
+    };
+    let mark = if figure["holds"] == true { "" } else { " !" };
+    format!("{}{predicted}{mark}", count(&figure["measured"]))
+}
+
 fn name(part: &Value) -> &str {
     part["part"].as_str().unwrap_or_default()
 }
@@ -158,16 +203,16 @@ fn answered_by(part: &Value) -> String {
 }
 
 fn verdict(page: &mut String, result: &Value) {
+    closing(page, result, ["As promised.", "NOT as promised."]);
+}
+
+fn closing(page: &mut String, result: &Value, [kept, broken]: [&str; 2]) {
     let verdict = &result["verdict"];
-    let word = if verdict["ok"] == true {
-        "As promised"
-    } else {
-        "NOT as promised"
-    };
+    let word = if verdict["ok"] == true { kept } else { broken };
     wrap(
         page,
         &format!(
-            "{word}. {}.",
+            "{word} {}.",
             verdict["sentence"].as_str().unwrap_or_default()
         ),
     );

@@ -140,7 +140,7 @@ async fn redis_is_black_holed_on_the_page_and_answers_continue() {
 async fn a_link_sets_up_the_incident_and_the_button_plays_it() {
     let service = Service::start(&[]).await;
     let link =
-        "/#incident?rate_per_second=300&ttl_ms=500&warm_ms=1000&outage_ms=2500&recovery_ms=1000";
+        "/#incident?rate_per_second=500&ttl_ms=500&warm_ms=1000&outage_ms=2500&recovery_ms=1000";
     let browser = visitor(&service.url(link)).await;
     let outage = browser.read("document.querySelector('#incident-outage').value");
     assert_eq!(outage.await, "2500");
@@ -152,6 +152,37 @@ async fn a_link_sets_up_the_incident_and_the_button_plays_it() {
     assert!(errors("Without").await > 0.0);
     assert!(errors("Singleflight only").await > 0.0);
     assert_eq!(errors("Everything").await, 0.0);
+    fits_everywhere(&browser).await;
+    is_content(&browser).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_tried_and_ones_own_figures_are_answered() {
+    let service = Service::start(&[]).await;
+    let browser = visitor(&service.url("/#experiment?experiment=failing-load")).await;
+    browser.click("#experiment-go").await;
+    until_done(&browser, "experiment").await;
+    let loads = async |case| figure(&browser, "#experiment-results", case, "loads").await;
+    assert_eq!(
+        (loads("mutex").await, loads("singleflight").await),
+        (20.0, 1.0)
+    );
+
+    let away = "Queries/s while the cache is away";
+    let queries = async |measure| figure(&browser, "#right-results", measure, away).await;
+    assert_eq!(queries("none").await, 400.0);
+    assert!(queries("and local copies").await < 100.0);
+    // To the end, backspace three times, another rate.
+    browser
+        .keys(
+            "#right-rate_per_second",
+            "\u{E010}\u{E003}\u{E003}\u{E003}90",
+        )
+        .await;
+    let answered = "document.querySelector('#right-results td:last-child').textContent === '90'";
+    browser
+        .until("the answer follows the figures", answered)
+        .await;
     fits_everywhere(&browser).await;
     is_content(&browser).await;
 }

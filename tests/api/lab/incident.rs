@@ -6,7 +6,7 @@ use testkit::{Service, postgres, redis};
 use super::{Page, embedded};
 
 fn order() -> Value {
-    json!({"warm_ms": 1000, "outage_ms": 2500, "recovery_ms": 6000})
+    json!({"warm_ms": 1000, "outage_ms": 2500, "recovery_ms": 3500})
 }
 
 fn number(value: &Value) -> u64 {

@@ -8,6 +8,7 @@ use testkit::{Service, eventually};
 
 mod browser;
 mod conditions;
+mod experiments;
 mod figures;
 mod incident;
 mod safety;

@@ -68,7 +68,7 @@ async fn the_figures_are_those_of_the_counters_and_those_of_a_run_over_http() {
 
 #[tokio::test]
 async fn the_table_fits_eighty_columns_and_says_what_each_strategy_is_good_and_bad_at() {
-    let output = lab(&["--callers", "20", "--query-time", "20ms"], &[]).await;
+    let output = lab(&["--callers", "20", "--query-time", "200ms"], &[]).await;
     assert_eq!(output.status.code(), Some(0));
     let table = text(&output.stdout);
     assert!(
@@ -156,12 +156,31 @@ async fn it_listens_nowhere_so_that_any_address_will_do() {
 
 #[tokio::test]
 async fn its_help_fits_eighty_columns_and_says_what_its_exit_codes_mean() {
-    for arguments in [&["--help"][..], &["incident", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["incident", "--help"],
+        &["experiment", "--help"],
+    ] {
         let output = lab(arguments, &[]).await;
         let help = text(&output.stdout);
         assert!(help.contains("Exit 0"), "{help}");
         let wide = help.lines().find(|line| line.chars().count() > 80);
         assert_eq!(wide, None);
+    }
+}
+
+#[tokio::test]
+async fn an_experiment_is_a_table_of_what_was_predicted_and_measured() {
+    let output = lab(&["experiment", "failing-load"], &[]).await;
+    let page = text(&output.stdout);
+    // 1 if a prediction did not hold, as on a machine that is very busy.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{page}");
+    assert!(
+        page.lines().all(|line| line.chars().count() <= 80),
+        "{page}"
+    );
+    for said in ["Predicted:", "mutex", "20 (20)", "1 (1)", "predicted:"] {
+        assert!(page.contains(said), "{said}: {page}");
     }
 }
 
@@ -176,6 +195,7 @@ async fn what_it_may_not_do_is_exit_2() {
         (&["--query-time", "long"], &[], "query-time"),
         (&["--strategies", "off,luck"], &[], "strategies are"),
         (&["incident", "--outage", "1h"], &[], "outage_ms"),
+        (&["experiment", "luck"], &[], "experiment must be jitter"),
         (&["--callers", "5", "incident"], &[], "incident"),
         (&[], &[("LAB", "false")], "LAB=false"),
         (&[], &[("REDIS_URL", "redis://127.0.0.1:1")], "LAB=true"),
