@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::arrivals::TEMPLATES;
-use super::conditions::Forecast;
+use super::conditions::ConditionsOrder;
 use super::experiments::{Experiment, ExperimentOrder};
 use super::explain::explain;
 use super::limits::LIMITS;
@@ -182,10 +182,10 @@ async fn conditions(State(state): State<LabState>, headers: HeaderMap) -> Answer
 
 async fn set_conditions(State(state): State<LabState>, request: Request) -> Answer {
     let page = guard::page(request.headers()).ok_or(HttpError::Internal)?;
-    let forecast: Forecast = read(request).await?;
+    let order: ConditionsOrder = read(request).await?;
     let conditions = &state.lab.shared.conditions;
     conditions
-        .set(&page, &forecast)
+        .set(&page, &order)
         .map_err(HttpError::BadRequest)?;
     Ok(json(&conditions.view(Some(&page))))
 }

@@ -1,6 +1,6 @@
 //! [`Conditions`]: the background traffic and the faults of the service itself, and that they do not outlast their page.
 
-mod weather;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use tracing::info;
 
 use super::milliseconds;
 use crate::backends::Faults;
-pub(super) use weather::Forecast;
-use weather::{FAIR, Weather};
+pub(super) use state::ConditionsOrder;
+use state::{ALL_WELL, State};
 
 /// What is the matter, and since when.
 pub(super) struct Conditions {
@@ -25,7 +25,7 @@ pub(super) struct Conditions {
 }
 
 struct Set {
-    weather: Weather,
+    state: State,
     by: Option<Setter>,
 }
 
@@ -40,7 +40,7 @@ struct Setter {
 #[derive(Serialize)]
 pub(super) struct View {
     #[serde(flatten)]
-    weather: Weather,
+    state: State,
     injected: Vec<&'static str>,
     mine: bool,
     clears_in_ms: Option<f64>,
@@ -57,7 +57,7 @@ impl Conditions {
         Self {
             faults,
             set: Mutex::new(Set {
-                weather: FAIR,
+                state: ALL_WELL,
                 by: None,
             }),
             changed: Notify::new(),
@@ -65,16 +65,16 @@ impl Conditions {
     }
 
     /// Makes them what this page asks for.
-    pub(super) fn set(&self, page: &str, forecast: &Forecast) -> Result<(), &'static str> {
+    pub(super) fn set(&self, page: &str, order: &ConditionsOrder) -> Result<(), &'static str> {
         let mut set = self.set.lock();
-        set.weather = forecast.onto(set.weather)?;
+        set.state = order.onto(set.state)?;
         let now = Instant::now();
-        set.by = set.weather.is_rough().then(|| Setter {
+        set.by = set.state.is_anything_set().then(|| Setter {
             page: page.to_owned(),
             set_at: now,
             seen_at: now,
         });
-        self.apply(set.weather);
+        self.apply(set.state);
         Ok(())
     }
 
@@ -90,14 +90,14 @@ impl Conditions {
     pub(super) fn clear(&self) {
         let mut set = self.set.lock();
         *set = Set {
-            weather: FAIR,
+            state: ALL_WELL,
             by: None,
         };
-        self.apply(FAIR);
+        self.apply(ALL_WELL);
     }
 
     pub(super) fn traffic_per_second(&self) -> u64 {
-        self.set.lock().weather.traffic_per_second
+        self.set.lock().state.traffic_per_second
     }
 
     /// Completes when they are changed after this.
@@ -110,16 +110,16 @@ impl Conditions {
         let ends_at = set.by.as_ref().map(Setter::ends_at);
         let setter = set.by.as_ref().map(|setter| setter.page.as_str());
         View {
-            weather: set.weather,
-            injected: set.weather.injected(),
+            state: set.state,
+            injected: set.state.injected(),
             mine: setter.is_some() && setter == page,
             clears_in_ms: ends_at
                 .map(|at| milliseconds(at.saturating_duration_since(Instant::now()))),
         }
     }
 
-    fn apply(&self, weather: Weather) {
-        weather.come_over(&self.faults);
+    fn apply(&self, state: State) {
+        state.apply_to(&self.faults);
         self.changed.notify_waiters();
     }
 
@@ -157,7 +157,7 @@ impl Setter {
 
 #[cfg(test)]
 mod tests {
-    use super::weather::CacheState;
+    use super::state::CacheState;
     use super::*;
     use crate::fault::Fault;
     use tokio::time::{advance, sleep};
@@ -167,12 +167,12 @@ mod tests {
         let conditions = Arc::new(Conditions::new(faults.clone()));
         tokio::spawn(keep(Arc::clone(&conditions)));
         tokio::task::yield_now().await;
-        let forecast = Forecast {
+        let order = ConditionsOrder {
             cache: Some(CacheState::BlackHoled),
             traffic_per_second: Some(100),
-            ..Forecast::default()
+            ..ConditionsOrder::default()
         };
-        conditions.set("page", &forecast).unwrap();
+        conditions.set("page", &order).unwrap();
         assert_eq!(faults.cache.fault(), Fault::BlackHoled);
         (conditions, faults)
     }

@@ -1,4 +1,4 @@
-//! [`Weather`]: the traffic and the faults that there can be, and what is injected for each.
+//! [`State`]: the traffic and the faults that there can be, and what is injected for each.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::lab::limits::LIMITS;
 
 /// The traffic and the faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::lab) struct Weather {
+pub(in crate::lab) struct State {
     pub(super) traffic_per_second: u64,
     cache: CacheState,
     cache_slow_ms: u64,
@@ -38,7 +38,7 @@ pub(in crate::lab) enum DatabaseState {
 /// Conditions as they are asked for: what is left out stays.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::lab) struct Forecast {
+pub(in crate::lab) struct ConditionsOrder {
     pub(super) traffic_per_second: Option<u64>,
     pub(super) cache: Option<CacheState>,
     pub(super) cache_slow_ms: Option<u64>,
@@ -46,8 +46,8 @@ pub(in crate::lab) struct Forecast {
     pub(super) database_slow_ms: Option<u64>,
 }
 
-/// Nothing is the matter.
-pub(super) const FAIR: Weather = Weather {
+/// No faults and no traffic.
+pub(super) const ALL_WELL: State = State {
     traffic_per_second: 0,
     cache: CacheState::Ok,
     cache_slow_ms: 20,
@@ -55,10 +55,10 @@ pub(super) const FAIR: Weather = Weather {
     database_slow_ms: 500,
 };
 
-impl Forecast {
-    pub(super) fn onto(&self, now: Weather) -> Result<Weather, &'static str> {
+impl ConditionsOrder {
+    pub(super) fn onto(&self, now: State) -> Result<State, &'static str> {
         let slow = |asked, now| LIMITS.slow_ms.check(asked, now);
-        Ok(Weather {
+        Ok(State {
             traffic_per_second: LIMITS
                 .traffic_per_second
                 .check(self.traffic_per_second, now.traffic_per_second)?,
@@ -70,16 +70,16 @@ impl Forecast {
     }
 }
 
-impl Weather {
+impl State {
     /// Whether there is anything to clear.
-    pub(super) fn is_rough(self) -> bool {
+    pub(super) fn is_anything_set(self) -> bool {
         self.traffic_per_second > 0
             || self.cache != CacheState::Ok
             || self.database != DatabaseState::Ok
     }
 
-    /// Has the faults begin and end that there are.
-    pub(super) fn come_over(self, faults: &Faults) {
+    /// Sets and clears the faults accordingly.
+    pub(super) fn apply_to(self, faults: &Faults) {
         let slow = |by| Fault::Slow(Duration::from_millis(by));
         faults.cache.set(match self.cache {
             CacheState::Ok => Fault::None,
@@ -125,21 +125,21 @@ mod tests {
 
     #[test]
     fn what_is_not_named_stays_and_a_limit_is_a_limit() {
-        let forecast = |traffic| Forecast {
+        let order = |traffic| ConditionsOrder {
             traffic_per_second: Some(traffic),
-            ..Forecast::default()
+            ..ConditionsOrder::default()
         };
-        let rough = Weather {
+        let down = State {
             database: DatabaseState::Down,
-            ..FAIR
+            ..ALL_WELL
         };
         assert_eq!(
-            forecast(2_000).onto(rough),
-            Ok(Weather {
+            order(2_000).onto(down),
+            Ok(State {
                 traffic_per_second: 2_000,
-                ..rough
+                ..down
             })
         );
-        assert!(forecast(2_001).onto(rough).is_err());
+        assert!(order(2_001).onto(down).is_err());
     }
 }
