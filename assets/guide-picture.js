@@ -19,6 +19,7 @@ export class Picture {
   #failed = 0;
   #tokens = [];
   #cells = new Map();
+  #centres = [];
   #places = null;
   #clock = 0;
   #scene = null;
@@ -37,6 +38,7 @@ export class Picture {
     this.#cells.clear();
     this.#failed = 0;
     this.#clock = 0;
+    this.#findCentres();
   }
 
   get dots() {
@@ -54,6 +56,7 @@ export class Picture {
     for (const name of COLOURS) this.#colours[name] = style.getPropertyValue(`--${name}`);
     this.#places = width < 640 ? tall(width, height) : wide(width, height);
     this.#paintMarks(ratio);
+    this.#findCentres();
   }
 
   /** A request has come; `share` says when within its frame. */
@@ -122,11 +125,12 @@ export class Picture {
   }
 
   /** Gives everyone who waits a place: in the database's queue, or around the flight of their key. */
-  #queueUp({ atOnce }) {
+  #queueUp({ atOnce, flights }) {
     const { slot } = this.#places;
+    // Whoever is answered within the frame was never in a queue.
     if (!this.#shares) {
       const { permits } = this.#scene ?? {};
-      this.#waiting.forEach((dot, at) => Object.assign(dot, { to: slot(at), asks: at < permits }));
+      this.#waiting.forEach((dot, at) => at < atOnce && Object.assign(dot, { to: slot(at), asks: at < permits }));
       this.#tokens = [];
       return;
     }
@@ -135,7 +139,7 @@ export class Picture {
       if (!keys.has(dot.key)) keys.set(dot.key, 0);
       const nth = keys.get(dot.key);
       keys.set(dot.key, nth + 1);
-      dot.to = this.#around(this.#cell(dot.key), nth);
+      if (flights) dot.to = this.#around(this.#cell(dot.key), nth);
     }
     for (const key of this.#cells.keys()) if (!keys.has(key)) this.#cells.delete(key);
     while (this.#tokens.length > atOnce) this.#tokens.shift();
@@ -165,14 +169,24 @@ export class Picture {
   }
 
   #around(cell, nth) {
-    const { x, y, w, h } = this.#places.flights;
     const one = this.#scene.keys === 1;
-    const columns = one ? 1 : Math.ceil(Math.sqrt((this.#scene.keys * w) / h));
-    const rows = one ? 1 : Math.ceil(this.#scene.keys / columns);
-    const middle = { x: x + (w / columns) * ((cell % columns) + 0.5), y: y + (h / rows) * (Math.floor(cell / columns) + 0.5) };
+    const { x, y } = this.#centres[cell];
     // As seeds in a sunflower: as dense for ten as for two hundred.
     const radius = (one ? 6.4 : 3.4) * Math.sqrt(nth);
-    return { x: middle.x + radius * Math.cos(nth * 2.39996), y: middle.y + radius * Math.sin(nth * 2.39996) };
+    return { x: x + radius * Math.cos(nth * 2.39996), y: y + radius * Math.sin(nth * 2.39996) };
+  }
+
+  /** The middles of as many cells as there are keys: those that are taken first, and grow largest, in the middle. */
+  #findCentres() {
+    const { x, y, w, h } = this.#places.flights;
+    const keys = this.#scene?.keys ?? 1;
+    const columns = keys === 1 ? 1 : Math.ceil(Math.sqrt((keys * w) / h));
+    const rows = Math.ceil(keys / columns);
+    const centres = Array.from({ length: columns * rows }, (_, cell) => ({
+      x: x + (w / columns) * ((cell % columns) + 0.5), y: y + (h / rows) * (Math.floor(cell / columns) + 0.5),
+    }));
+    const far = (one) => Math.hypot((one.x - x - w / 2) / w, (one.y - y - h / 2) / h);
+    this.#centres = centres.sort((one, other) => far(one) - far(other));
   }
 
   /** Draws everything as it is. */
@@ -189,7 +203,7 @@ export class Picture {
     for (const [look, dots] of Object.entries(groups)) this.#drawDots(look, dots);
     this.#drawDots("query", this.#tokens);
     // Above the dots, or they could not be read.
-    for (const [text, place, colour] of this.#labels.splice(0)) this.#write(text, place, colour);
+    for (const label of this.#labels.splice(0)) this.#write(...label);
   }
 
   #drawDots(look, dots) {
@@ -250,16 +264,16 @@ export class Picture {
     context.stroke();
   }
 
-  #label(text, place, colour = this.#colours.quiet) {
-    this.#labels.push([text, place, colour]);
+  #label(text, place, colour = this.#colours.quiet, halo = this.#colours.surface) {
+    this.#labels.push([text, place, colour, halo]);
   }
 
-  #write(text, { x, y, align = "center" }, colour) {
+  #write(text, { x, y, align = "center" }, colour, halo) {
     const context = this.#context;
     context.font = `${this.#places.font}px system-ui, sans-serif`;
     context.textAlign = align;
     context.lineWidth = 3;
-    context.strokeStyle = this.#colours.surface;
+    context.strokeStyle = halo;
     context.strokeText(text, x, y);
     context.fillStyle = colour;
     context.fillText(text, x, y);
@@ -306,7 +320,7 @@ export class Picture {
     context.stroke();
     context.restore();
     this.#label(cut ? "database: cut" : "database", { x: x + w / 2, y: y - 8 }, this.#colours[cut ? "failed" : "text"]);
-    if (!cut) this.#label(words, { x: x + w / 2, y: y + h / 2 + 8 }, this.#colours.text);
+    if (!cut) this.#label(words, { x: x + w / 2, y: y + h / 2 + 8 }, this.#colours.text, "transparent");
   }
 }
 

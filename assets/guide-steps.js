@@ -14,7 +14,7 @@ export const STEPS = [
   {
     name: "expiry",
     title: "It expires",
-    words: "The cached page expires. Until it is there again, every caller asks the database for the same thing: it slows down, its queue fills, and requests fail. This is a cache stampede.",
+    words: "The cached page expires. Until it is back, all callers ask the database at once. It slows down, its queue fills, and requests fail: a cache stampede.",
     without: "While the page is cached, nobody asks the database.",
     control: ["The cached page", "expires", "stays"],
   },
@@ -28,7 +28,7 @@ export const STEPS = [
   {
     name: "cache-cut",
     title: "Redis is gone",
-    words: "Redis is gone, so no answer is kept: when one query ends, the next begins. For 50 pages that is more than the database bears, and requests fail. Singleflight alone is not enough.",
+    words: "Redis is gone: no answer is kept, so each of 50 pages is queried again and again. Too many, and requests fail. Singleflight alone is not enough.",
     without: "As long as Redis keeps the answers, 50 pages are no trouble.",
     control: ["Redis", "cut", "up"],
     still: 0.8,
