@@ -47,7 +47,9 @@ export class Picture {
 
   /** Takes the canvas' size and the page's colours as they are now. */
   resize() {
-    const { clientWidth: width, clientHeight: height } = this.#canvas;
+    // A canvas that is not laid out yet has no size of its own.
+    const width = this.#canvas.clientWidth || 640;
+    const height = this.#canvas.clientHeight || 400;
     const ratio = Math.min(devicePixelRatio || 1, 2);
     this.#canvas.width = width * ratio;
     this.#canvas.height = height * ratio;

@@ -16,7 +16,7 @@ export class Reel {
   }
 
   async #collect(open, changed, before) {
-    await before;
+    await Promise.allSettled([before]);
     try {
       for await (const line of open(this.order, this.gone.signal)) {
         if (line.scene) this.scene = line.scene;

@@ -43,7 +43,7 @@ export const STEPS = [
   },
   {
     name: "database-cut",
-    title: "The database, too",
+    title: "Both are gone",
     words: "Redis and the database are gone. The last copies still answer, and those past their time are marked as stale. Nothing fails.",
     without: "As long as the database is there, copies are renewed in time.",
     control: ["The database", "cut", "up"],
