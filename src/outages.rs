@@ -113,6 +113,8 @@ impl Counts {
 struct Watch {
     summed_at: Instant,
     summed: [u64; REASONS.len()],
+    /// At the look before: an outage may have cost something since then.
+    before: Counts,
     database: Option<Outage>,
     cache: Option<Outage>,
 }
@@ -137,6 +139,7 @@ impl Watch {
         Self {
             summed_at: now,
             summed: seen.refused,
+            before: seen.counts,
             database: None,
             cache: None,
         }
@@ -144,19 +147,23 @@ impl Watch {
 
     fn look(&mut self, now: Instant, seen: Seen) -> Vec<Line> {
         let mut lines = Vec::new();
+        let counts = [
+            std::mem::replace(&mut self.before, seen.counts),
+            seen.counts,
+        ];
         lines.extend(follow(
             "the database",
             &mut self.database,
             seen.database_is_up,
             now,
-            seen.counts,
+            counts,
         ));
         lines.extend(follow(
             "the cache",
             &mut self.cache,
             seen.cache_is_up,
             now,
-            seen.counts,
+            counts,
         ));
         if now - self.summed_at >= SUM {
             self.summed_at = now;
@@ -172,13 +179,13 @@ impl Watch {
     }
 }
 
-/// Follows one backend, and says what there is to log of it.
+/// Follows one backend, and says what there is to log of it. The counts are those of the look before and of this one.
 fn follow(
     backend: &'static str,
     outage: &mut Option<Outage>,
     is_up: bool,
     now: Instant,
-    counts: Counts,
+    [before, counts]: [Counts; 2],
 ) -> Option<Line> {
     match (outage.as_mut(), is_up) {
         (None, true) => None,
@@ -186,7 +193,7 @@ fn follow(
             *outage = Some(Outage {
                 since: now,
                 told_at: now,
-                before: counts,
+                before,
             });
             None
         }
@@ -304,12 +311,12 @@ mod tests {
         let minute = Duration::from_secs(60);
         let end = Duration::from_secs(130);
         let expected = [
-            (65, Line::StillAway("the database", minute, cost(600))),
+            (65, Line::StillAway("the database", minute, cost(610))),
             (
                 125,
-                Line::StillAway("the database", 2 * minute, cost(1_200)),
+                Line::StillAway("the database", 2 * minute, cost(1_210)),
             ),
-            (135, Line::WasAway("the database", end, cost(1_300))),
+            (135, Line::WasAway("the database", end, cost(1_310))),
         ];
         assert_eq!(lines(300, seen), expected);
     }

@@ -228,3 +228,26 @@ async fn whether_changes_are_heard_is_exported() {
     assert_eq!(service.scrape().await.value("db_up"), 1.0);
     eventually("changes are heard again", async || hears(1.0).await).await;
 }
+
+/// The anchors of a page's headings, as the usual viewers make them.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
+        kept.collect::<String>().replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_alert_has_a_section_in_the_page_for_operators() {
+    let page = std::fs::read_to_string("docs/operations.md").unwrap();
+    let anchors = anchors(&page);
+    for name in alerts().into_keys() {
+        let anchor = anchor(name);
+        assert!(anchors.contains(&anchor), "no section #{anchor}");
+    }
+}

@@ -32,21 +32,7 @@ impl Process {
 
     /// As [`Process::start`], of a command that is more than that.
     pub(crate) async fn run(command: &mut Command) -> Self {
-        let command = command
-            .stderr(Stdio::piped())
-            .env("HTTP_ADDR", "127.0.0.1:0");
-        let mut child = command.spawn().unwrap();
-        let log = Arc::<Mutex<String>>::default();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn({
-            let log = Arc::clone(&log);
-            move || collect(stderr, &log)
-        });
-        let mut process = Self {
-            child,
-            url: String::new(),
-            log,
-        };
+        let mut process = Self::launch(command);
         eventually("the service says where it listens", async || {
             assert!(
                 process.child.try_wait().unwrap().is_none(),
@@ -60,6 +46,25 @@ impl Process {
         let (_, address) = log.split_once("listening on ").unwrap();
         process.url = address.split(['"', '\n']).next().unwrap().trim().to_owned();
         process
+    }
+
+    /// Starts it and waits for nothing.
+    pub(crate) fn launch(command: &mut Command) -> Self {
+        let command = command
+            .stderr(Stdio::piped())
+            .env("HTTP_ADDR", "127.0.0.1:0");
+        let mut child = command.spawn().unwrap();
+        let log = Arc::<Mutex<String>>::default();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || collect(stderr, &log)
+        });
+        Self {
+            child,
+            url: String::new(),
+            log,
+        }
     }
 
     /// Host and port.
