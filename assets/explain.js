@@ -5,6 +5,7 @@ import { byId, element, report, say } from "./dom.js";
 import { milliseconds } from "./format.js";
 import { copyButtons, keepInAddress, linkTo, onLinkTo } from "./share.js";
 import { table } from "./table.js";
+import { showTraces } from "./waterfall.js";
 
 let last = null;
 
@@ -39,6 +40,7 @@ async function explain(id) {
 
 function draw() {
   byId("explanation").hidden = byId("explain-share").hidden = false;
+  showTraces(byId("explain"));
   say(byId("explain-request"), last.request);
   const headers = Object.entries(last.headers).map(([name, value]) =>
     element("div", {}, element("dt", { text: name }), element("dd", { text: value })));

@@ -19,6 +19,7 @@ use crate::service::TemplateService;
 use crate::signals::Signals;
 use crate::start_report;
 use crate::telemetry;
+use crate::telemetry::traces::{self, Exporter};
 
 /// The source that the binary was built from.
 const REVISION: &str = match option_env!("STAMPEDE_REVISION") {
@@ -73,6 +74,7 @@ pub struct App {
     http: Arc<Http>,
     lab: Option<Lab>,
     metrics: Arc<Metrics>,
+    exporter: Option<Exporter>,
     options: ServerOptions,
 }
 
@@ -93,7 +95,8 @@ impl App {
         let watch = Watch::default();
         let counted = Arc::clone(&metrics);
         let landed = watch.on_landing();
-        let service = TemplateService::new(config, cache, store, counted, landed);
+        let (traces, exporter) = traces::start(&config.otel, &metrics);
+        let service = TemplateService::traced(config, cache, store, counted, landed, traces);
         let http = Http::new(service.clone(), Arc::clone(&metrics), config);
         let lab = config.lab.then(|| {
             let service = service.clone();
@@ -110,6 +113,7 @@ impl App {
             http,
             lab,
             metrics,
+            exporter,
             options,
         })
     }
@@ -125,6 +129,7 @@ impl App {
             http,
             lab,
             metrics,
+            exporter,
             options,
         } = self;
         let here = listener.local_addr()?;
@@ -152,6 +157,10 @@ impl App {
         service
             .drain(deadline.saturating_duration_since(Instant::now()))
             .await;
+        if let Some(exporter) = exporter {
+            let left = deadline.saturating_duration_since(Instant::now());
+            exporter.flush(left).await;
+        }
         info!("done");
         Ok(())
     }

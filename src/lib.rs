@@ -11,7 +11,7 @@
 //! - [`template`] is what it is all about.
 //!
 //! Around them: [`config`] reads the settings, [`backends`] and [`app`] build the parts and run them, [`metrics`] counts
-//! [`outcomes`], [`telemetry`] logs, [`start_report`] and [`outages`] say what an operator has to know, [`signals`] ends
+//! [`outcomes`], [`telemetry`] logs and traces, [`start_report`] and [`outages`] say what an operator has to know, [`signals`] ends
 //! it, [`healthcheck`] asks from outside.
 //! [`lab`] makes a stampede, and [`fault`]s, for a person to see what comes of them.
 

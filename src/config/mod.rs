@@ -8,6 +8,7 @@ mod address;
 mod budget;
 mod command;
 mod lab;
+mod otel;
 mod values;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use address::{Address, is_remote};
 pub use command::{Command, command, misspelt_variables};
 pub use lab::{ExperimentFlags, IncidentFlags, LabCommand, LabRun};
+pub use otel::{Otel, TraceSampler};
 pub use values::Secret;
 
 use values::{
@@ -173,6 +175,9 @@ pub struct Config {
     #[arg(long, env, default_value = "false", value_parser = choice([("false", false), ("true", true)]))]
     #[arg(action = clap::ArgAction::Set)]
     pub access_log: bool,
+    /// The settings of the traces.
+    #[command(flatten)]
+    pub otel: Otel,
     /// Which log lines are written: `RUST_LOG`, without the clients of the backends unless it names them.
     #[arg(skip)]
     pub log_filter: String,

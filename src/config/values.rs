@@ -95,6 +95,14 @@ pub(super) fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A share written `0.1`.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("{text:?} is not a share from 0 to 1")),
+    }
+}
+
 /// A factor, or none for `off`.
 pub(super) fn early_refresh(text: &str) -> Result<Option<f64>, String> {
     match text.parse() {

@@ -17,7 +17,7 @@ use crate::service::{Answer, Timings};
 use crate::template::{Template, TemplateId};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// 200 with the template's bytes, or 304 if the caller knows this version. `headers` is empty memory for its headers.
 pub(super) fn template(

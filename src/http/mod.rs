@@ -1,7 +1,8 @@
 //! HTTP: what callers may ask for, and how they are answered. It knows the service below it and nothing of the lab.
 //!
 //! [`router`] has every route. [`reading`] answers a GET of a template, [`writing`] its PUT and DELETE; [`headers`] says what
-//! a template's answer carries, [`problems`] what a refusal does. [`observe`] counts every request, and [`access_log`] logs it. [`server`] accepts the
+//! a template's answer carries, [`problems`] what a refusal does. [`observe`] counts every request, [`access_log`] logs it,
+//! and [`traced`] has its span. [`server`] accepts the
 //! connections, whose time-outs are in [`connection`].
 
 mod access_log;
@@ -12,6 +13,7 @@ mod problems;
 mod reading;
 mod router;
 mod server;
+mod traced;
 mod writing;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::access_log::{self, Line};
 use super::problems::{self, HttpError};
-use super::{Http, reading};
+use super::{Http, reading, traced};
 use crate::metrics::labels::{Method, Route};
 use crate::metrics::{HUNG_UP, HttpMetrics, Metrics};
 use crate::outcomes::Source;
@@ -165,6 +165,7 @@ impl<'a> ResponseCount<'a> {
 impl Drop for ResponseCount<'_> {
     fn drop(&mut self) {
         self.metrics.template_responses.of(self.source).inc();
+        traced::note_source(self.source);
     }
 }
 

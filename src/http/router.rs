@@ -23,8 +23,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::observe::{observe, request_id};
 use super::problems::{HttpError, after_panic};
 use super::reading::{self, ReadRequest};
-use super::{AnswerBody, Http, writing};
+use super::{AnswerBody, Http, traced, writing};
 use crate::metrics::labels::{Method, Route};
+use crate::telemetry::traces::Span;
 
 impl Http {
     /// Every route: those of the service, then `further` ones, behind the layers that all of them share.
@@ -87,8 +88,11 @@ impl Dispatcher {
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
         let method = Method::named(request.method().as_str());
         let reads = matches!(method, Method::Get | Method::Head);
+        let is_template = request.uri().path() == Route::TemplateDetails.as_str();
+        let span = is_template.then(|| self.http.begin_span(method, &request));
+        let span = span.flatten();
         // Done before the first await: hyper reads on into the memory of a request that is not kept.
-        let prepared = if reads && request.uri().path() == Route::TemplateDetails.as_str() {
+        let prepared = if reads && is_template {
             let (head, _no_body) = request.into_parts();
             Prepared::Read(request_id(&head.headers), ReadRequest::parse(head))
         } else {
@@ -96,9 +100,13 @@ impl Dispatcher {
             Prepared::Routed(Box::pin(self.router.call(request)))
         };
         async move {
-            let mut answer = match prepared {
-                Prepared::Read(id, request) => self.http.read(method, id, request).await,
-                Prepared::Routed(response) => response.await?.map(Either::Right),
+            let mut answer = match (prepared, span) {
+                (Prepared::Read(id, request), None) => self.http.read(method, id, request).await,
+                (Prepared::Routed(response), None) => response.await?.map(Either::Right),
+                // Boxed, so that the future of a read has no room for the spans'.
+                (prepared, Some(span)) => {
+                    Box::pin(self.answer_traced(method, prepared, span)).await?
+                }
             };
             // The caller's next request goes to another replica.
             if self.http.is_draining() {
@@ -107,6 +115,26 @@ impl Dispatcher {
             }
             Ok(answer)
         }
+    }
+
+    async fn answer_traced<R>(
+        &self,
+        method: Method,
+        prepared: Prepared<R>,
+        span: Span,
+    ) -> Result<Response<AnswerBody>, Infallible>
+    where
+        R: Future<Output = Result<Response<Body>, Infallible>>,
+    {
+        let answer = span.scope(async {
+            match prepared {
+                Prepared::Read(id, request) => Ok(self.http.read(method, id, request).await),
+                Prepared::Routed(response) => response.await.map(|it| it.map(Either::Right)),
+            }
+        });
+        let mut answer = answer.await?;
+        traced::finish(span, &mut answer);
+        Ok(answer)
     }
 }
 

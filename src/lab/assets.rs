@@ -17,12 +17,12 @@ macro_rules! files {
 
 const FILES: &[(&str, &str, &str)] = files! {
     "image/svg+xml": "icon.svg";
-    "text/css; charset=utf-8": "base.css" "chart.css" "guide.css" "lab.css" "table.css";
+    "text/css; charset=utf-8": "base.css" "chart.css" "guide.css" "lab.css" "table.css" "waterfall.css";
     "text/javascript; charset=utf-8":
         "api.js" "bars.js" "chart.js" "comparison.js" "connection.js" "dom.js" "experiments.js" "explain.js" "faults.js"
         "flights.js" "form.js" "format.js" "guide-picture.js" "guide-reel.js" "guide-steps.js" "guide.js" "incident.js"
-        "lab.js" "live.js" "panels.js" "right.js" "runs.js"
-        "section.js" "share.js" "sources.js" "stampede.js" "story.js" "strategies.js" "table.js" "trouble.js";
+        "lab.js" "live.js" "panels.js" "right.js" "runs.js" "section.js" "share.js" "sources.js" "stampede.js" "story.js"
+        "strategies.js" "table.js" "trouble.js" "waterfall.js";
 };
 
 /// Nothing from elsewhere, and nobody else's frame around it.

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::milliseconds;
+use super::traces::TraceLog;
 use crate::http::Http;
+use crate::telemetry::traces::{self, SpanKind};
 
 /// One request, explained.
 #[derive(Serialize)]
@@ -53,9 +55,14 @@ const SHOWN: [&str; 9] = [
 const LONGEST_BODY: usize = 1024 * 1024;
 
 /// Makes the request and explains its answer; none if the id cannot be part of an address.
-pub(super) async fn explain(http: &Http, id: &str) -> Option<Explained> {
+pub(super) async fn explain(http: &Http, log: &TraceLog, id: &str) -> Option<Explained> {
     let began = Instant::now();
-    let response = http.get_template(&format!("id={id}")).await?;
+    let span = log
+        .explain()
+        .root("GET /template-details", SpanKind::Server);
+    let query = format!("id={id}");
+    let response = traces::within(span.as_deref(), http.get_template(&query)).await?;
+    traces::finish(span, None);
     let (head, body) = response.into_parts();
     let took = began.elapsed();
     let body = to_bytes(body, LONGEST_BODY).await.unwrap_or_default();

@@ -7,7 +7,8 @@
 //! In reading order: [`plan`] is what a run is asked to do and [`limits`] how much; [`strategy`] who competes; [`stage`]
 //! where; [`stampede`], [`incident`], [`story`] and [`experiments`] what happens, and [`predict`] what arithmetic says of
 //! it beforehand; [`run`] how far it has come, and [`runs`] that there is one at a time. [`conditions`] holds faults and
-//! traffic, [`live`] the last five minutes, [`flights`] what is loading, [`explain`] why an answer is as it is. [`guard`]
+//! traffic, [`live`] the last five minutes, [`flights`] what is loading, [`explain`] why an answer is as it is, [`traces`]
+//! what was done for it. [`guard`]
 //! decides who may ask for any of it over HTTP ([`routes`]); [`terminal`] needs no server at all.
 #![doc = include_str!("interface.md")]
 
@@ -33,6 +34,7 @@ mod story;
 mod strategy;
 mod tally;
 mod terminal;
+mod traces;
 mod traffic;
 
 use std::sync::Arc;
@@ -106,6 +108,7 @@ impl Lab {
             backends,
             metrics,
             flights,
+            traces: Arc::default(),
         };
         let shared = Shared {
             conditions: Arc::new(Conditions::new(faults)),

@@ -148,6 +148,7 @@ mod tests {
             config,
             metrics: Arc::new(Metrics::new("test")),
             flights: Arc::default(),
+            traces: Arc::default(),
         };
         let lasts = Duration::from_secs(4);
         let (rate, keys, replicas) = (400, 20, 2u32);

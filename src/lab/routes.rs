@@ -48,6 +48,7 @@ pub(super) fn router(lab: Lab, http: Arc<Http>) -> Router {
         .route("/lab/flights", read_only(get(flights)))
         .route("/lab/explain", read_only(get(explained)))
         .route("/lab/predict", read_only(get(predicted)))
+        .route("/lab/traces", read_only(get(traces)))
         .route(
             "/lab/conditions",
             only(
@@ -151,7 +152,8 @@ async fn explained(State(state): State<LabState>, request: Request) -> Answer {
     let id = id.strip_prefix("id=").ok_or(HttpError::BadRequest(
         "the parameter id is missing: ask for /lab/explain?id=1",
     ))?;
-    let explained = explain(&state.http, id).await;
+    let traces = &state.lab.shared.ground.traces;
+    let explained = explain(&state.http, traces, id).await;
     Ok(json(&explained.ok_or(HttpError::Internal)?))
 }
 
@@ -173,6 +175,10 @@ async fn predicted(request: Request) -> Answer {
         goal: number("goal_ms")? / 1e3,
     };
     Ok(json(&situation.prediction()))
+}
+
+async fn traces(State(state): State<LabState>) -> Answer {
+    Ok(json(&state.lab.shared.ground.traces.view()))
 }
 
 async fn conditions(State(state): State<LabState>, headers: HeaderMap) -> Answer {

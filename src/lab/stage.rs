@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::flights::{FlightLog, Sight};
 use super::strategy::{Contender, LoadOrStore, MemoizedFuture, MutexPerKey, Strategy};
 use super::tally::Tally;
+use super::traces::{REQUEST, TraceLog};
 use crate::backends::{Backends, Faults};
 use crate::config::Config;
 use crate::fault::Fault;
@@ -19,6 +20,7 @@ use crate::metrics::{GaugeGuard, Metrics};
 use crate::outcomes::Source;
 use crate::service::TemplateService;
 use crate::store::Demand;
+use crate::telemetry::traces::{self, SpanKind, Traces};
 use crate::template::TemplateId;
 
 /// What stages are built from.
@@ -27,6 +29,7 @@ pub(super) struct Ground {
     pub(super) backends: Backends,
     pub(super) metrics: Arc<Metrics>,
     pub(super) flights: Arc<FlightLog>,
+    pub(super) traces: Arc<TraceLog>,
 }
 
 /// Where one strategy performs.
@@ -37,6 +40,7 @@ pub(super) struct Stage {
     pub(super) metrics: Arc<Metrics>,
     flights: Arc<FlightLog>,
     sight: Option<Arc<Sight>>,
+    traces: Traces,
 }
 
 impl Stage {
@@ -68,6 +72,11 @@ impl Stage {
             store.connect_ahead().await;
         }
         let demand = store.demand();
+        // A stampede is looked at, and an incident is too long for it. It costs a caller some microseconds.
+        let traces = match strategy {
+            Strategy::Singleflight if expired.is_some() => ground.traces.stampede(),
+            _ => Traces::default(),
+        };
         let mut sight = None;
         let contender = match strategy {
             Strategy::LoadOrStore => Contender::LoadOrStore(LoadOrStore {
@@ -90,7 +99,9 @@ impl Stage {
             Strategy::Off | Strategy::Singleflight | Strategy::Early | Strategy::Stale => {
                 let landed = ground.flights.hook(by);
                 let counted = Arc::clone(&metrics);
-                let service = TemplateService::new(config, cache, store, counted, landed);
+                let traces = traces.clone();
+                let service =
+                    TemplateService::traced(config, cache, store, counted, landed, traces);
                 sight = Some(ground.flights.look_at(by, service.clone()));
                 Contender::Service(service)
             }
@@ -102,6 +113,7 @@ impl Stage {
             metrics,
             flights: Arc::clone(&ground.flights),
             sight,
+            traces,
         })
     }
 
@@ -114,7 +126,9 @@ impl Stage {
     pub(super) async fn answer(&self, template: TemplateId, tally: &Tally) -> Source {
         let _in_flight = GaugeGuard::raise(&self.metrics.http.in_flight);
         let began = Instant::now();
-        let outcome = self.contender.ask(template).await;
+        let span = self.traces.root(REQUEST, SpanKind::Server);
+        let outcome = traces::within(span.as_deref(), self.contender.ask(template)).await;
+        traces::finish(span, None);
         let took = began.elapsed();
         let source = count_in_process(&self.metrics, outcome, took);
         tally.add(source, took);

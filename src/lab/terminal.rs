@@ -58,6 +58,7 @@ pub async fn show(config: &Config, command: &LabCommand) -> Result<Shown, String
         backends: Backends::new(config).map_err(|problems| problems.to_string())?,
         metrics: Arc::clone(&metrics),
         flights: Arc::default(),
+        traces: Arc::default(),
     });
     if let Some(file) = &command.page {
         return write_page(ground, file).await;

@@ -84,6 +84,7 @@ series! {
     stale_writes_prevented: IntCounter = counter("stale_writes_prevented_total", "Fills of the cache or the local copy refused because something newer is known");
     leases: Family<LeaseOutcome> = counters("lease_total", "Loads that replicas had to agree on, by how they did; zero without FLEET_LEASE");
     refresh: Family<Refresh> = counters("refresh_total", "Loads that replace a cached template before a caller has to wait for one");
+    trace_spans_dropped: IntCounter = counter("trace_spans_dropped_total", "Spans that could not be exported: the queue was full, or the collector did not take them");
     requests_shed: Family<ShedReason> = counters("requests_shed_total", "Refusals because a limit was reached");
 }
 

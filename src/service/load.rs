@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tracing::error;
 
 use super::read::Asked;
+use super::traced::{self, Wait};
 use super::{Answer, Refusal, TemplateService, Timings};
 use crate::cache::WhoLoads;
 use crate::config::{Config, Protection};
@@ -18,6 +19,7 @@ use crate::metrics::{GaugeGuard, Metrics};
 use crate::outcomes::{Refresh, ShedReason, Source};
 use crate::singleflight::{Call as _, Group, Landing, Outcome, Part, Role};
 use crate::store::{LoadError, Priority};
+use crate::telemetry::traces::{SpanRef, carry, within};
 use crate::template::TemplateId;
 
 /// What a load brought. The callers of a flight share it.
@@ -100,15 +102,25 @@ impl TemplateService {
         wait_limit: Duration,
     ) -> Result<Answer, Refusal> {
         let service = self.clone();
-        let call = self.parts.flights.report(&id, move |loading| async move {
-            let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
-            // A load may have landed while this caller was on its way from the cache to the flight.
-            match service.parts.copies.learnt_since(id, asked.at) {
-                Some(entry) => Ok(Loaded::by(Origin::EarlierLoad, entry)),
-                None => service.lead(id, None, || loading.is_current()).await,
-            }
+        let wait = Wait::begin(&self.parts.flights, id);
+        let waits = wait.as_ref().and_then(Wait::span);
+        let call = self.parts.flights.report(&id, move |loading| {
+            waits.inspect(SpanRef::discard);
+            let span = traced::begin_load(&service.parts.traces, id, &loading);
+            let load = async move {
+                let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
+                // A load may have landed while this caller was on its way from the cache to the flight.
+                match service.parts.copies.learnt_since(id, asked.at) {
+                    Some(entry) => Ok(Loaded::by(Origin::EarlierLoad, entry)),
+                    None => service.lead(id, None, || loading.is_current()).await,
+                }
+            };
+            within(span.as_ref(), load)
         });
         let report = call.wait_limit(wait_limit).await;
+        if let Some(wait) = wait {
+            wait.finish(report.part.as_ref());
+        }
         let waited = report.part.and_then(|part| self.count_part(&part));
         Ok(report.result?.answer(asked, waited))
     }
@@ -119,12 +131,16 @@ impl TemplateService {
             return;
         }
         let (service, cached) = (self.clone(), cached.clone());
-        let flight = self.parts.flights.start(&id, move |loading| async move {
-            service.parts.metrics.refresh.of(reason).inc();
-            let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
-            service
-                .lead(id, Some(&cached), || loading.is_current())
-                .await
+        let flight = self.parts.flights.start(&id, move |loading| {
+            let span = traced::begin_refresh(&service.parts.traces, id, &loading, reason);
+            let load = async move {
+                service.parts.metrics.refresh.of(reason).inc();
+                let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
+                service
+                    .lead(id, Some(&cached), || loading.is_current())
+                    .await
+            };
+            within(span.as_ref(), load)
         });
         // No caller waits for it. It goes on by itself.
         drop(flight);
@@ -138,9 +154,9 @@ impl TemplateService {
         wait_limit: Duration,
     ) -> Result<Answer, Refusal> {
         let service = self.clone();
-        let load = self.parts.tasks.spawn(async move {
+        let load = self.parts.tasks.spawn(carry(async move {
             timeout(service.parts.flight_deadline, service.query(id, || true)).await
-        });
+        }));
         match timeout(wait_limit, load).await {
             Ok(Ok(Ok(loaded))) => Ok(loaded?.answer(asked, None)),
             Ok(Err(_panic)) => Err(Refusal::Failed),
@@ -279,6 +295,7 @@ fn count_landing(metrics: &Metrics, landing: &Landing<'_, TemplateId>) {
     if outcome == Outcome::Panic {
         error!(template = %landing.key, "a load panicked");
     }
+    traced::landed(landing, outcome);
     metrics.singleflight_flights.of(outcome).inc();
     metrics
         .singleflight_flight_seconds

@@ -16,6 +16,7 @@ mod answer;
 mod load;
 mod read;
 mod repeats;
+mod traced;
 mod write;
 
 use std::convert::Infallible;
@@ -34,6 +35,7 @@ use crate::freshness::{Copies, Rules};
 use crate::metrics::Metrics;
 use crate::singleflight::{Group, InFlight, Landing};
 use crate::store::{LoadError, TemplateStore};
+use crate::telemetry::traces::Traces;
 use crate::template::TemplateId;
 
 /// Answers requests for templates. Cheap to clone.
@@ -59,6 +61,7 @@ struct Parts {
     /// Changes, and loads without a flight: they go on when their callers leave.
     tasks: TaskTracker,
     metrics: Arc<Metrics>,
+    traces: Traces,
 }
 
 impl TemplateService {
@@ -66,9 +69,21 @@ impl TemplateService {
     pub fn new(
         config: &Config,
         cache: TemplateCache,
+        store: TemplateStore,
+        metrics: Arc<Metrics>,
+        landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
+    ) -> Self {
+        Self::traced(config, cache, store, metrics, landed, Traces::default())
+    }
+
+    /// The same, with traces of its requests, loads and changes.
+    pub fn traced(
+        config: &Config,
+        cache: TemplateCache,
         mut store: TemplateStore,
         metrics: Arc<Metrics>,
         landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
+        traces: Traces,
     ) -> Self {
         let notices = store.notices();
         let rules = Rules::of(config);
@@ -88,12 +103,18 @@ impl TemplateService {
                 flight_deadline: config.flight_deadline(),
                 tasks: TaskTracker::new(),
                 metrics,
+                traces,
             }),
         };
         if let Some(notices) = notices {
             tokio::spawn(write::follow(Arc::downgrade(&service.parts), notices));
         }
         service
+    }
+
+    /// Where its traces begin.
+    pub fn traces(&self) -> &Traces {
+        &self.parts.traces
     }
 
     /// Whether the database can be asked.

@@ -6,7 +6,8 @@ use super::{Answer, Parts, Refusal, TemplateService, Timings};
 use crate::cache::Lookup;
 use crate::freshness::{Entry, Moment, Shows, Stored};
 use crate::outcomes::{Refresh, ShedReason, Source, StaleReason};
-use crate::singleflight::Role;
+use crate::singleflight::{Part, Role};
+use crate::telemetry::traces::{Span, SpanKind, SpanRef, current};
 use crate::template::TemplateId;
 
 /// How asking the cache went.
@@ -88,7 +89,11 @@ impl TemplateService {
     /// The same for all callers whose near copy has run out at the same time: one of them asks the cache.
     async fn look_up_together(&self, id: TemplateId) -> Looked {
         let service = self.clone();
-        let call = self.parts.lookups.report(&id, move |_| async move {
+        let wait = current().map(|caller| caller.child("cache.wait", SpanKind::Internal));
+        let call = self.parts.lookups.report(&id, move |loading| async move {
+            if let Some(leader) = current() {
+                loading.leave_note(leader.to_note());
+            }
             let now = Moment::now();
             // Another caller's lookup may have ended just before this one began.
             Ok(match service.parts.copies.near(id, now) {
@@ -100,6 +105,9 @@ impl TemplateService {
             })
         });
         let report = call.await;
+        if let Some(wait) = wait {
+            finish_lookup(wait, report.part.as_ref());
+        }
         let Ok(looked) = report.result else {
             return Looked {
                 lookup: Lookup::Unanswered,
@@ -187,5 +195,18 @@ impl Asked {
                 ..Timings::default()
             },
         }
+    }
+}
+
+/// Ends the wait for another caller's lookup, with a link to that caller. Who asked the cache itself waited for nobody.
+fn finish_lookup(wait: Span, part: Option<&Part>) {
+    match part {
+        Some(part) if part.role == Role::Follower => {
+            if let Some(leader) = part.note.as_ref().and_then(SpanRef::of_note) {
+                wait.link_to(&leader);
+            }
+            wait.finish();
+        }
+        Some(_) | None => wait.discard(),
     }
 }

@@ -12,6 +12,7 @@ use super::{Parts, Refusal, TemplateService};
 use crate::freshness::{Content, Entry, Moment, Noted};
 use crate::outcomes::Origin;
 use crate::store::{Change, ChangeError, Condition, Notice};
+use crate::telemetry::traces::{self, SpanKind, carry, within};
 use crate::template::{State, TemplateId};
 
 /// Why a change was not made.
@@ -30,7 +31,7 @@ impl TemplateService {
     pub async fn change(&self, id: TemplateId, change: Change) -> Result<State, ChangeRefusal> {
         let service = self.clone();
         let task = async move { service.make_change(id, &change).await };
-        let made = self.parts.tasks.spawn(task).await;
+        let made = self.parts.tasks.spawn(carry(task)).await;
         made.unwrap_or(Err(ChangeRefusal::Refused(Refusal::Failed)))
     }
 
@@ -95,7 +96,13 @@ impl TemplateService {
                 let tombstone = parts.rules.tombstone(version, Moment::now());
                 // A notice of a version that is known, such as one of our own writes, is ignored.
                 if parts.copies.note(id, &tombstone) == Noted::News {
-                    self.announce(id, &tombstone, Origin::Notified).await;
+                    let span = parts.traces.root("template.notice", SpanKind::Consumer);
+                    if let Some(span) = &span {
+                        span.set("stampede.template.id", id.number());
+                    }
+                    let announced = self.announce(id, &tombstone, Origin::Notified);
+                    within(span.as_deref(), announced).await;
+                    traces::finish(span, None);
                 }
             }
             Notice::AllChanged => {

@@ -4,7 +4,12 @@
 
 use super::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, OnceLock, Ordering, fence};
 use super::wakers::{SlotIndex, Wakers};
+use std::any::Any;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+
+/// What a load leaves for its flight's callers to see, such as its place in a trace. The group only hands it on.
+pub type Note = Arc<dyn Any + Send + Sync>;
 
 /// A load for `key` that ends in a `T`, and is an `R` once it has been suspended.
 pub(crate) struct Flight<K, T, R> {
@@ -27,6 +32,8 @@ pub(crate) struct Flight<K, T, R> {
     /// Set before `waiting.landed`.
     outcome: OnceLock<T>,
     waiting: Mutex<Waiting>,
+    /// What the load has left for its callers to see.
+    note: OnceLock<Note>,
     /// Whether the load was given the means to write back.
     has_loading: AtomicBool,
     /// Whether the load must not write its result back. Locked while it writes.
@@ -55,6 +62,7 @@ impl<K, T: Clone, R> Flight<K, T, R> {
             outcome: OnceLock::new(),
             suspended: OnceLock::new(),
             waiting: Mutex::new(Waiting::default()),
+            note: OnceLock::new(),
             has_loading: AtomicBool::new(false),
             sealed: Mutex::new(false),
         }
@@ -216,6 +224,16 @@ impl<K, T: Clone, R> Flight<K, T, R> {
     pub(super) fn try_seal(&self) -> bool {
         let sealed = self.sealed.try_lock();
         sealed.map(|mut sealed| *sealed = true).is_some()
+    }
+
+    /// Keeps the load's first note.
+    pub(crate) fn leave_note(&self, note: Note) {
+        drop(self.note.set(note));
+    }
+
+    /// The load's note, if it has left one.
+    pub(crate) fn note(&self) -> Option<&Note> {
+        self.note.get()
     }
 
     /// Notes that the load can write back.

@@ -2,6 +2,7 @@
 
 use super::caller::{Call, Calling};
 use super::error::Error;
+use super::flight::Note;
 use super::inner::{Config, GroupFlight, Inner, Key, Shared};
 use super::loading::Loading;
 use super::outcome::{Generation, InFlight, Landing, Report};
@@ -121,6 +122,15 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
     {
         let flight = self.inner.table.find(key);
         flight.map(|flight| self.describe(&flight))
+    }
+
+    /// The note of the load that a caller for `key` would join.
+    pub fn note<Q>(&self, key: &Q) -> Option<Note>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.inner.table.find(key)?.note().cloned()
     }
 
     /// Every flight that is under way, forgotten ones included, in no order.

@@ -152,6 +152,7 @@ impl<K: Key, V: Shared, E: Shared> Inner<K, V, E> {
             callers: flight.callers(),
             took: Duration::from_nanos(took),
             generation: Generation(flight.generation),
+            note: flight.note(),
         };
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| hook(&landing))) {
             discard(payload);

@@ -1,6 +1,6 @@
 //! What a loader can ask about the flight that it loads for.
 
-use super::flight::Flight;
+use super::flight::{Flight, Note};
 use super::outcome::Generation;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ pub struct Loading {
 trait WriteBack: Send + Sync {
     fn is_current(&self) -> bool;
     fn write_back(&self, write: &mut dyn FnMut());
+    fn leave_note(&self, note: Note);
 }
 
 impl<K: Send + Sync, T: Clone + Send + Sync, R: Send + Sync> WriteBack for Flight<K, T, R> {
@@ -24,6 +25,10 @@ impl<K: Send + Sync, T: Clone + Send + Sync, R: Send + Sync> WriteBack for Fligh
 
     fn write_back(&self, write: &mut dyn FnMut()) {
         self.write_back(write);
+    }
+
+    fn leave_note(&self, note: Note) {
+        self.leave_note(note);
     }
 }
 
@@ -58,6 +63,12 @@ impl Loading {
     /// Whether the next caller for the key would still join this flight. It may be forgotten a moment later.
     pub fn is_current(&self) -> bool {
         self.flight.is_current()
+    }
+
+    /// Leaves a note that each caller's [`Part`](super::Part) and the [`Landing`](super::Landing) have; only the first
+    /// counts.
+    pub fn leave_note(&self, note: Note) {
+        self.flight.leave_note(note);
     }
 
     /// Which flight it is.

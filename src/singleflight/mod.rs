@@ -185,6 +185,7 @@ mod wakers;
 pub use caller::Call;
 pub use drain::Drained;
 pub use error::Error;
+pub use flight::Note;
 pub use group::{Builder, Group};
 pub use inner::{Key, Shared};
 pub use loading::Loading;

@@ -1,6 +1,7 @@
 //! What is told of a flight: to its callers, to the hook when it lands, and to those who list it.
 
 use super::error::Error;
+use super::flight::Note;
 use super::stats::Outcome;
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Part {
     pub waited: Duration,
     /// The span that the load ran in; none if it was ready at its first poll and the group opens no spans.
     pub span: Option<Span>,
+    /// What the load has left for its callers ([`Loading::leave_note`](super::Loading::leave_note)).
+    pub note: Option<Note>,
 }
 
 impl Part {
@@ -74,6 +77,8 @@ pub struct Landing<'a, K> {
     pub took: Duration,
     /// Which flight it was.
     pub generation: Generation,
+    /// What its load has left ([`Loading::leave_note`](super::Loading::leave_note)).
+    pub note: Option<&'a Note>,
 }
 
 /// A flight that is under way.

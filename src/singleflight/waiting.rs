@@ -37,6 +37,7 @@ pub(crate) fn part<K: Key, V: Shared, E: Shared>(
         generation: Generation(flight.generation),
         waited,
         span: flight.suspended.get().map(|load| load.span.clone()),
+        note: flight.note().cloned(),
     }
 }
 

@@ -111,6 +111,15 @@ impl StoreOptions {
         self.engine.may_be_read_by_others()
     }
 
+    /// The database's name in traces.
+    fn system(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres(_) => "postgresql",
+            Engine::MySql(_) => "mysql",
+            Engine::Sqlite(_) | Engine::Embedded(_) => "sqlite",
+        }
+    }
+
     /// What kind of database it is, in one word.
     pub fn kind(&self) -> &'static str {
         match self.engine {

@@ -7,6 +7,7 @@ use super::pool::{Permit, Pooled};
 use super::{CONNECT_TIMEOUT, Change, ChangeError, LoadError, Priority, Shared};
 use crate::fault::Fault;
 use crate::metrics::GaugeGuard;
+use crate::telemetry::traces::{self, Span};
 use crate::template::{State, TemplateId};
 
 impl Shared {
@@ -53,7 +54,17 @@ impl Shared {
             .await
             .map_err(|_| LoadError::TimedOut)?;
         let mut pooled = ping.map_err(|error| self.failed(&error))?;
-        match timeout_at(deadline, pooled.connection.change(id, change)).await {
+        let span = match change {
+            Change::Put { .. } => self.begin_span("UPDATE templates", "UPDATE"),
+            Change::Delete { .. } => self.begin_span("DELETE templates", "DELETE"),
+        };
+        let made = timeout_at(deadline, pooled.connection.change(id, change)).await;
+        let failed = match &made {
+            Ok(made) => made.as_ref().err().map(reason),
+            Err(_) => Some("timeout"),
+        };
+        traces::finish(span, failed);
+        match made {
             Ok(Ok(state)) => {
                 permit.give_back(pooled);
                 Ok(state)
@@ -156,6 +167,19 @@ impl Shared {
     }
 
     async fn send(&self, pooled: &mut Pooled, id: TemplateId) -> Result<State, sqlx::Error> {
+        let span = self.begin_span("SELECT templates", "SELECT");
+        let found = self.find(pooled, id).await;
+        traces::finish(span, found.as_ref().err().map(reason));
+        found
+    }
+
+    fn begin_span(&self, name: &'static str, operation: &'static str) -> Option<Span> {
+        let span = traces::ask(name, self.options.system(), operation)?;
+        span.set("db.collection.name", "templates");
+        Some(span)
+    }
+
+    async fn find(&self, pooled: &mut Pooled, id: TemplateId) -> Result<State, sqlx::Error> {
         self.check_for_fault()?;
         self.metrics.db_hits.inc();
         self.demand.send();
@@ -182,5 +206,14 @@ impl Shared {
             self.health.warn_once(error);
             LoadError::Failed
         }
+    }
+}
+
+/// As `error.type` of a span says it.
+fn reason(error: &sqlx::Error) -> &'static str {
+    if is_broken(error) {
+        "unavailable"
+    } else {
+        "error"
     }
 }

@@ -23,5 +23,6 @@ mod refresh;
 mod stampede;
 mod together;
 mod topologies;
+mod traces;
 mod walls;
 mod writing;

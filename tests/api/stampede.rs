@@ -19,7 +19,7 @@ const PATIENT: [(&str, &str); 4] = [
 ];
 
 /// A service, and the lock that keeps its database from answering.
-async fn service_behind_a_lock(settings: &[(&str, &str)]) -> (Service, PgConnection) {
+pub(crate) async fn service_behind_a_lock(settings: &[(&str, &str)]) -> (Service, PgConnection) {
     let database = postgres::shared().await.database().await;
     let cache = redis::shared().await.database();
     let mut all = vec![
@@ -38,11 +38,11 @@ async fn service_behind_a_lock(settings: &[(&str, &str)]) -> (Service, PgConnect
     (service, lock)
 }
 
-async fn release(mut lock: PgConnection) {
+pub(crate) async fn release(mut lock: PgConnection) {
     sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
 }
 
-async fn until(service: &Service, series: &str, value: usize) {
+pub(crate) async fn until(service: &Service, series: &str, value: usize) {
     let what = format!("{series} is {value}");
     eventually(&what, async || {
         service.scrape().await.value(series) == value as f64
@@ -101,7 +101,7 @@ async fn without_protection_each_of_them_makes_one() {
 }
 
 /// A caller that has asked for a template and can hang up.
-async fn caller(service: &Service) -> TcpStream {
+pub(crate) async fn caller(service: &Service) -> TcpStream {
     let mut caller = TcpStream::connect(service.address()).await.unwrap();
     caller
         .write_all(b"GET /template-details?id=1 HTTP/1.1\r\nhost: test\r\n\r\n")

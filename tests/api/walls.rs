@@ -5,9 +5,16 @@ use std::path::{Path, PathBuf};
 
 /// A word that only these parts of `src` may contain.
 const WALLS: &[(&[&str], &[&str])] = &[
+    (&["axum::", "hyper::", "tower_http::"], &["http", "lab"]),
+    (&["hyper_util::"], &["http", "lab", "telemetry"]),
     (
-        &["axum::", "hyper::", "hyper_util::", "tower_http::"],
-        &["http", "lab"],
+        &[
+            "opentelemetry::",
+            "opentelemetry_sdk::",
+            "opentelemetry_otlp::",
+            "opentelemetry_http::",
+        ],
+        &["telemetry"],
     ),
     (&["sqlx::"], &["store"]),
     (&["redis::"], &["cache"]),

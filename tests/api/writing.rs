@@ -15,11 +15,11 @@ use stampede::freshness::{Entry, Moment, Rules, Stored, replaces};
 use stampede::metrics::Metrics;
 use stampede::template::{State, Template, TemplateId, UpdatedAt};
 
-const TOKEN: &str = "a-token-for-tests";
+pub(crate) const TOKEN: &str = "a-token-for-tests";
 const ALL_WELL: &str = "database: ok\ncache: ok\n";
 
 /// Sends a change with these headers besides the token.
-async fn change(
+pub(crate) async fn change(
     service: &Service,
     method: &str,
     id: &str,

@@ -6,20 +6,24 @@
 //! lookup's time-out counts from when it began.
 //!
 //! A command is sent after all its lookups have begun, so that no answer is older than its lookup.
+//!
+//! A command is one span, as a load is, and lookups link to it. If it were a child of each, a batch of 512 would be 512
+//! spans of the same command, and a sum over them would count it 512 times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::Value;
+use redis::{Cmd, Value};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::connection::{Failure, RedisConnection};
+use super::connection::{self, Failure, RedisConnection};
 use super::{codec, scripts};
 use crate::freshness::Entry;
+use crate::telemetry::traces::{self, Span, SpanKind};
 use crate::template::TemplateId;
 
 /// How many lookups may be under way before the next ones are sent together.
@@ -61,6 +65,8 @@ struct Lookup {
     id: TemplateId,
     began: Instant,
     answer: oneshot::Sender<Answer>,
+    /// If the caller is traced.
+    wait: Option<Span>,
 }
 
 impl Batch {
@@ -81,7 +87,14 @@ impl Batch {
             return held(id, redis.call_since(began, &scripts::get(&[id])).await);
         }
         let (answer, answered) = oneshot::channel();
-        if self.collect(Lookup { id, began, answer }) {
+        let wait = traces::current().map(|caller| caller.child("cache.wait", SpanKind::Internal));
+        let lookup = Lookup {
+            id,
+            began,
+            answer,
+            wait,
+        };
+        if self.collect(lookup) {
             tokio::spawn(send_all(Arc::clone(self), redis.clone()));
         }
         answered.await.unwrap_or(Err(Failure::Unavailable))
@@ -139,7 +152,11 @@ async fn send(redis: RedisConnection, mut lookups: Vec<Lookup>) {
     lookups.sort_unstable_by_key(|lookup| lookup.id);
     let mut ids: Vec<_> = lookups.iter().map(|lookup| lookup.id).collect();
     ids.dedup();
-    let replies: Vec<_> = match redis.call_since(began, &scripts::get(&ids)).await {
+    let command = scripts::get(&ids);
+    let asking = begin_span(&lookups, &command);
+    let reply = redis.call_since(began, &command).await;
+    finish(asking, &mut lookups, reply.as_ref().err());
+    let replies: Vec<_> = match reply {
         Ok(Value::Array(values)) => values.into_iter().map(Ok).collect(),
         reply => vec![reply; ids.len()],
     };
@@ -155,6 +172,28 @@ async fn send(redis: RedisConnection, mut lookups: Vec<Lookup>) {
             }
         }
     }
+}
+
+/// Begins the span of a command for all lookups, as the child of the first one that is traced.
+fn begin_span(lookups: &[Lookup], command: &Cmd) -> Option<Span> {
+    let wait = lookups.iter().find_map(|lookup| lookup.wait.as_ref())?;
+    let span = connection::begin_span(wait, command);
+    span.set("stampede.batch.lookups", lookups.len() as i64);
+    Some(span)
+}
+
+/// Ends it, and what waited for it. All but the first link to it: a viewer shows the command in one trace, and the way to
+/// it in the others.
+fn finish(asking: Option<Span>, lookups: &mut [Lookup], failure: Option<&Failure>) {
+    let Some(asking) = asking else { return };
+    let waits = lookups.iter_mut().filter_map(|lookup| lookup.wait.take());
+    for (nth, wait) in waits.enumerate() {
+        if nth > 0 {
+            wait.link_to(&asking);
+        }
+        wait.finish();
+    }
+    traces::finish(Some(asking), failure.map(Failure::as_str));
 }
 
 /// What a reply says of one template.
@@ -182,7 +221,13 @@ mod tests {
                 let id = TemplateId::new(1).unwrap();
                 let (answer, _) = oneshot::channel();
                 let began = Instant::now();
-                batch.collect(Lookup { id, began, answer });
+                let wait = None;
+                batch.collect(Lookup {
+                    id,
+                    began,
+                    answer,
+                    wait,
+                });
             }
         };
         let first = Instant::now();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redis::{Cmd, RedisError, RedisResult, Value};
+use redis::{Arg, Cmd, RedisError, RedisResult, Value};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -27,6 +27,7 @@ use crate::fault::Switch;
 use crate::freshness::{Entry, IgnoreBefore, Rank};
 use crate::metrics::Metrics;
 use crate::outcomes::Reason;
+use crate::telemetry::traces::{self, Span, SpanRef};
 use crate::template::TemplateId;
 
 /// Why a call has no result.
@@ -49,6 +50,23 @@ impl Failure {
             Self::Server(_) => Reason::Error,
         }
     }
+
+    /// As `error.type` of a span says it.
+    pub(super) fn as_str(&self) -> &'static str {
+        self.reason().as_str()
+    }
+}
+
+/// Begins the span of a command.
+pub(super) fn begin_span(caller: &SpanRef, command: &Cmd) -> Span {
+    let name = match command.args_iter().next() {
+        Some(Arg::Simple(b"GET")) => "GET",
+        Some(Arg::Simple(b"MGET")) => "MGET",
+        Some(Arg::Simple(b"EVAL")) => "EVAL",
+        Some(Arg::Simple(b"DEL" | b"UNLINK")) => "DEL",
+        _ => "command",
+    };
+    caller.ask(name, "redis", name)
 }
 
 /// The connection. Clones share it, and the last one to be dropped ends the background task.
@@ -145,12 +163,15 @@ impl RedisConnection {
         let Some(connected) = shared.connected.load_full() else {
             return Err(Failure::Unavailable);
         };
+        let span = traces::current().map(|caller| begin_span(&caller, command));
         let mut link = connected.link.clone();
         let reply = pin!(async {
             shared.pass_fault().await?;
             command.query_async(&mut link).await
         });
-        shared.wait(&connected, began, reply).await
+        let answered = shared.wait(&connected, began, reply).await;
+        traces::finish(span, answered.as_ref().err().map(Failure::as_str));
+        answered
     }
 
     /// Keeps an invalidation that could not reach Redis, to be sent before Redis is asked again. A single server is

@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use super::topology::{Link, LinkState, NO_ANSWER, reason};
 use crate::freshness::{IgnoreBefore, Moment, Rank};
 use crate::metrics::Metrics;
-use crate::outcomes::Origin;
+use crate::outcomes::{Origin, Reason};
+use crate::telemetry::traces::{self, SpanKind, SpanRef};
 use crate::template::TemplateId;
 
 /// At most one command for each template, the one that says most, and not more than [`Outbox::MOST`] in all.
@@ -34,6 +35,8 @@ struct Waiting {
     says: Rank,
     /// Tells it from a later one for the same template.
     number: u64,
+    /// The change, if it is traced.
+    cause: Option<SpanRef>,
 }
 
 /// Whether there is room for a command.
@@ -75,6 +78,7 @@ impl Outbox {
                 command,
                 says,
                 number,
+                cause: traces::current(),
             },
         );
         self.count.store(waiting.len(), Ordering::Release);
@@ -104,7 +108,15 @@ impl Outbox {
         fastrand::shuffle(&mut all);
         let mut away = 0;
         for (id, waiting) in all {
-            match self.send_one(link, &waiting.command, ignored).await {
+            let span = waiting.cause.map(|cause| {
+                let span = cause.consequence("template.replay", SpanKind::Client);
+                span.set("db.system.name", "redis");
+                span.set("stampede.template.id", id.number());
+                span
+            });
+            let sent = self.send_one(link, &waiting.command, ignored).await;
+            traces::finish(span, sent.err().map(|_| Reason::Unavailable.as_str()));
+            match sent {
                 Ok(()) => self.remove(id, waiting.number),
                 Err(_) if link.has_several_nodes() && away < MOST_AWAY => away += 1,
                 Err(_) if link.has_several_nodes() => return Ok(()),

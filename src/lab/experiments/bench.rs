@@ -81,6 +81,7 @@ impl Bench {
             backends,
             metrics: Arc::clone(&ground.metrics),
             flights: Arc::clone(&ground.flights),
+            traces: Arc::clone(&ground.traces),
         };
         let stage = Stage::open(&own, config, strategy, "experiment", SLOTS as u64, None);
         Ok(Self::of(stage.await?))

@@ -10,6 +10,7 @@ mod deadlines;
 mod forgetting;
 mod listing;
 mod memory;
+mod notes;
 mod panics;
 mod reentrant;
 mod runtimes;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Page, embedded};
-use crate::support::{Service, eventually, postgres, redis};
+use testkit::{Service, eventually, postgres, redis};
 
 /// The measurement of a case in this column.
 fn measured(run: &Value, case: &str, column: &str) -> f64 {

@@ -15,6 +15,7 @@ mod safety;
 mod stops;
 mod story;
 mod terminal;
+mod traces;
 mod views;
 
 /// What a page does: every request with its token.

@@ -10,6 +10,7 @@ const ADDRESSES: &[(&str, &str)] = &[
     ("GET", "/lab/live"),
     ("GET", "/lab/flights"),
     ("GET", "/lab/explain?id=1"),
+    ("GET", "/lab/traces"),
     ("GET", "/lab/conditions"),
     ("POST", "/lab/conditions"),
     ("DELETE", "/lab/conditions"),

@@ -8,6 +8,7 @@ mod calls;
 mod ledger;
 mod plain;
 mod requests;
+mod scripted_collector;
 mod scripted_redis;
 
 use std::io;
@@ -31,6 +32,9 @@ const CASES: &[Case] = &[
     case("redis-304", "hello", requests::redis_304),
     case("local-hit", "hello", requests::local_hit),
     case("embedded-hit", "hello", requests::embedded_hit),
+    reference("context-unread", requests::context_unread),
+    case("unsampled", "context-unread", requests::unsampled),
+    case("sampled", "context-unread", requests::sampled),
     reference("plain", calls::plain_alone),
     case("work", "plain", calls::alone),
     reference("plain-100-callers", || calls::plain_crowd(100)),

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use super::scripted_collector;
 use super::scripted_redis;
 use super::{Allocated, allocations, counted, runtime};
 
@@ -64,6 +65,34 @@ pub(crate) fn local_hit() -> io::Result<Allocated> {
 /// Templates from the cache that stands in for Redis.
 pub(crate) fn embedded_hit() -> io::Result<Allocated> {
     template(&[], "", "stampede; hit; ttl=")
+}
+
+/// Templates from Redis for callers that are traced, while the service is not.
+pub(crate) fn context_unread() -> io::Result<Allocated> {
+    redis_hit_within("01", &[])
+}
+
+/// The same with traces, for callers that are not sampled.
+pub(crate) fn unsampled() -> io::Result<Allocated> {
+    traced_redis_hit("00")
+}
+
+/// The same with traces, for callers that are sampled; what is exported is counted too.
+pub(crate) fn sampled() -> io::Result<Allocated> {
+    traced_redis_hit("01")
+}
+
+fn traced_redis_hit(flags: &str) -> io::Result<Allocated> {
+    let collector = format!("http://{}", scripted_collector::start()?);
+    redis_hit_within(flags, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector)])
+}
+
+fn redis_hit_within(flags: &str, settings: &[(&str, &str)]) -> io::Result<Allocated> {
+    let redis = format!("redis://{}", scripted_redis::start()?);
+    let settings = [settings, &[("REDIS_URL", &*redis)]].concat();
+    let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+    let header = format!("traceparent: {context}-{flags}\r\n");
+    template(&settings, &header, "stampede; hit; ttl=")
 }
 
 fn template(
