@@ -126,6 +126,9 @@ async fn redis_is_black_holed_on_the_page_and_answers_continue() {
     assert_eq!(errors, "0/s");
     fits_everywhere(&browser).await;
 
+    // Not under the header, where a click cannot reach it.
+    let into_view = "document.querySelector('#clear').scrollIntoView({ block: 'center' })";
+    browser.read(into_view).await;
     browser.click("#clear").await;
     browser.until("nobody asks", &mechanism("idle")).await;
     let conditions = &service.get("/lab/conditions").await.json();

@@ -6,7 +6,7 @@ use testkit::{Service, postgres, redis};
 use super::{Page, embedded};
 
 fn order() -> Value {
-    json!({"warm_ms": 1000, "outage_ms": 2500, "recovery_ms": 3500})
+    json!({"warm_ms": 1000, "outage_ms": 2000, "recovery_ms": 2500})
 }
 
 fn number(value: &Value) -> u64 {
@@ -25,8 +25,6 @@ fn assert_told(run: &Value) {
     assert!(failed(unprotected) > failed(singleflight), "{run}");
     assert!(failed(singleflight) > 0, "{run}");
     assert_eq!(failed(everything), 0, "{run}");
-    let queries = |part: &Value| number(&part["totals"]["queries"]);
-    assert!(queries(singleflight) > queries(everything), "{run}");
     for (part, next) in [(unprotected, singleflight), (singleflight, everything)] {
         let settings = |part: &Value| part["settings"].as_array().unwrap().clone();
         let differ = settings(part).into_iter().zip(settings(next));
