@@ -92,10 +92,10 @@ async fn a_newcomer_starts_a_stampede_and_reads_that_singleflight_made_one_query
     let predicted = figure(&browser, "#comparison-table", "off", "Predicted").await;
     assert_eq!(predicted, 500.0);
     browser.click("#comparison summary").await;
-    let charts = browser
-        .read("document.querySelectorAll('#comparison svg[role=img][aria-label]').length")
+    let drawn = "document.querySelectorAll('#comparison svg[role=img][aria-label]').length === 5";
+    browser
+        .until("a bar chart and four curves are drawn", drawn)
         .await;
-    assert_eq!(charts, 5);
     let of_before = "document.querySelector('#comparison').classList.contains('outdated')";
     assert_eq!(browser.read(of_before).await, false);
     // Backspace twice, so that 500 callers become 5.
