@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 use self::collector::{Collector, Span};
 use crate::process::Process;
 use crate::stampede::{caller, release, service_behind_a_lock, until};
+use crate::writing::{TOKEN, change};
 use testkit::http::{Answer, Client};
 use testkit::{Mode, Proxy, Service, eventually, http, postgres, redis};
-use crate::writing::{TOKEN, change};
 
 const ALL_WELL: &str = "database: ok\ncache: ok\n";
 const SERVER: &str = "GET /template-details";
