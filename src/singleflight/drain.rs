@@ -20,7 +20,7 @@ pub struct Drained {
 }
 
 impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
-    /// Begins no new flights from now on ([`Error::Draining`](super::Error::Draining)), and waits until each flight
+    /// Begins no new flights from now on ([`Error::Draining`]), and waits until each flight
     /// has landed, its callers have been woken and its hook has returned. What is left when the time is over is aborted,
     /// where no time is kept at once; an aborted load may still be stopping. The group stays closed.
     pub async fn drain(&self, longest: Duration) -> Drained {
