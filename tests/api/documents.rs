@@ -23,11 +23,15 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     (
         "mariadb",
-        "needs an administrator; tests/api/support/mysql.rs runs the same statements",
+        "needs an administrator; tools/testkit/src/mysql.rs runs the same statements",
     ),
     ("tools/bench/run", "takes minutes of an idle machine"),
     ("tools/bench/gate", "./test.sh --all runs it"),
     ("tools/verify/run", "./test.sh --all runs it"),
+    (
+        "cargo run --release -- lab --page",
+        "takes half a minute; tests/api/lab/story.rs runs it",
+    ),
     ("cd tools/bench/groups", "takes minutes of an idle machine"),
     ("cargo doc", "./test.sh runs it, without a browser"),
     (
