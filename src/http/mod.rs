@@ -1,8 +1,8 @@
 //! HTTP: what callers may ask for, and how they are answered. It knows the service below it and nothing of the lab.
 //!
-//! [`router`] has every route. [`reading`] answers a GET of a template, [`writing`] its PUT and DELETE; [`headers`] says what
-//! a template's answer carries, [`problems`] what a refusal does. [`observe`] counts every request, [`access_log`] logs it,
-//! and [`traced`] has its span. [`server`] accepts the
+//! [`router`] has every route. [`reading`] answers a GET of a template, [`writing`] its PUT and DELETE, and [`query`] says
+//! which template is asked for. [`headers`] says what a template's answer carries, [`problems`] what a refusal does.
+//! [`observe`] counts every request, [`access_log`] logs it, and [`traced`] has its span. [`server`] accepts the
 //! connections, whose time-outs are in [`connection`].
 
 mod access_log;
@@ -10,6 +10,7 @@ mod connection;
 mod headers;
 mod observe;
 mod problems;
+mod query;
 mod reading;
 mod router;
 mod server;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::access_log::{self, Line};
 use super::problems::{self, HttpError};
-use super::{Http, reading, traced};
+use super::{Http, query, traced};
 use crate::metrics::labels::{Method, Route};
 use crate::metrics::{HUNG_UP, HttpMetrics, Metrics};
 use crate::outcomes::Source;
@@ -44,7 +44,7 @@ pub(super) async fn observe(
     let id = request_id(request.headers());
     let mut observed = Observed::begin(&http.metrics, route, method);
     if route == Route::TemplateDetails && access_log::is_on() {
-        observed.template = reading::template_id(request.uri().query()).ok();
+        observed.template = query::template_id(request.uri().query()).ok();
     }
     let response = problems::explain(next.run(request).await, &id);
     observed.finish(id, response)

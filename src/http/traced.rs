@@ -6,15 +6,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCo
 
 use super::Http;
 use super::headers::SERVER_TIMING;
+use super::query::LONGEST_QUERY;
 use crate::metrics::labels::{Method, Route};
 use crate::outcomes::Source;
 use crate::telemetry::traces::{Span, current};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-
-/// Longer ones need not be kept, and cannot be right.
-const LONGEST_QUERY: usize = 256;
 
 impl Http {
     /// The span of a request to the templates' route, if it is sampled.

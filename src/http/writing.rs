@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::headers::{self, version_of};
 use super::observe::ResponseCount;
 use super::problems::HttpError;
-use super::{Http, reading};
+use super::{Http, query};
 use crate::outcomes::Source;
 use crate::store::{Change, Condition};
 use crate::template::{State as TemplateState, TemplateId};
@@ -64,7 +64,7 @@ async fn answer(http: &Http, head: &Parts, body: Body) -> Result<Response, HttpE
         None => return Err(HttpError::READ_ONLY),
     };
     authorize(token.expose(), &head.headers)?;
-    let id = reading::template_id(head.uri.query())?;
+    let id = query::template_id(head.uri.query())?;
     let condition = condition(id, &head.headers)?;
     let change = match head.method {
         Method::PUT => Change::Put {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tracing::error;
 
+use super::loaded::{Loaded, Origin};
 use super::read::Asked;
 use super::traced::{self, Wait};
-use super::{Answer, Refusal, TemplateService, Timings};
+use super::{Answer, Refusal, TemplateService};
 use crate::cache::WhoLoads;
 use crate::config::{Config, Protection};
 use crate::freshness::{Entry, MayStore, Moment, Noted, Stored, is_enough};
@@ -21,25 +22,6 @@ use crate::singleflight::{Call as _, Group, Landing, Outcome, Part, Role};
 use crate::store::{LoadError, Priority};
 use crate::telemetry::traces::{SpanRef, carry, within};
 use crate::template::TemplateId;
-
-/// What a load brought. The callers of a flight share it.
-pub(super) struct Loaded {
-    entry: Entry,
-    /// Whether it is in the cache or in the local copy now.
-    is_stored: bool,
-    origin: Origin,
-}
-
-/// Who made the query.
-#[derive(Clone, Copy)]
-enum Origin {
-    /// This load. It took so long, the wait for a permit included.
-    Query(Duration),
-    /// Another replica, which this load waited for.
-    OtherReplica(Duration),
-    /// A load here that ended just before this one began.
-    EarlierLoad,
-}
 
 /// Most flights that one caller joins. The first may have been forgotten, and the second may have begun before this
 /// replica learnt of a higher version.
@@ -250,42 +232,6 @@ impl TemplateService {
                 metrics.singleflight_wait.observe(part.waited.as_secs_f64());
                 Some(part.waited)
             }
-        }
-    }
-}
-
-impl Loaded {
-    /// What a load brought without a query of its own.
-    fn by(origin: Origin, entry: Entry) -> Self {
-        Self {
-            entry,
-            is_stored: true,
-            origin,
-        }
-    }
-
-    /// The answer for one caller. `waited`: it followed, and waited so long.
-    fn answer(&self, asked: Asked, waited: Option<Duration>) -> Answer {
-        let (own_query, wait) = match (self.origin, waited) {
-            (Origin::Query(took), None) => (Some(took), None),
-            (Origin::OtherReplica(waited), None) => (None, Some(waited)),
-            (Origin::EarlierLoad, None) => (None, None),
-            (_, Some(waited)) => (None, Some(waited)),
-        };
-        Answer {
-            entry: self.entry.clone(),
-            now: Moment::now(),
-            source: match own_query {
-                Some(_) => Source::Loaded,
-                None => Source::Shared,
-            },
-            cache_answered: asked.answered,
-            stored: own_query.is_some() && self.is_stored,
-            timings: Timings {
-                cache: asked.took,
-                wait,
-                database: own_query,
-            },
         }
     }
 }

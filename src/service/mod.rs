@@ -14,6 +14,7 @@
 
 mod answer;
 mod load;
+mod loaded;
 mod read;
 mod repeats;
 mod traced;
@@ -48,7 +49,7 @@ struct Parts {
     cache: TemplateCache,
     copies: Copies,
     store: TemplateStore,
-    flights: Group<TemplateId, load::Loaded, LoadError>,
+    flights: Group<TemplateId, loaded::Loaded, LoadError>,
     /// Lookups in the cache, which callers share where near copies are in use.
     lookups: Group<TemplateId, read::Looked, Infallible>,
     repeats: repeats::Repeats,

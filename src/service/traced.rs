@@ -3,7 +3,7 @@
 //! A load is one span, however many callers it has. A follower's wait links to it, and not the load to its followers: a
 //! flight may have thousands of callers, and a span has room for 128 links.
 
-use super::load::Loaded;
+use super::loaded::Loaded;
 use crate::outcomes::Refresh;
 use crate::singleflight::{Group, Landing, Loading, Outcome, Part, Role};
 use crate::store::LoadError;
