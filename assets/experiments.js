@@ -39,6 +39,7 @@ export function showExperiments({ experiments }) {
   makesRuns("experiment", {
     parameters: () => ({ experiment: choice.value }),
     restore: ({ experiment }) => choose(experiment),
+    results,
     draw: ({ parameters, result }) => {
       choose(parameters.experiment);
       results.replaceChildren(...(result.cases.length ? outcome(result) : []));

@@ -10,13 +10,15 @@ use crate::template::TemplateId;
 /// Between two looks at the clock: several requests may be due at one.
 const STEP: Duration = Duration::from_millis(4);
 
-/// Begins requests at this rate for so long. They end when the set is dropped.
+/// Begins requests at this rate for so long, and says when the last of them began: later on a busy machine. They end when
+/// the set is dropped.
 pub(super) async fn arrive<F>(
     requests: &mut JoinSet<()>,
     per_second: u64,
     longest: Duration,
     mut request: impl FnMut() -> F,
-) where
+) -> Duration
+where
     F: Future<Output = ()> + Send + 'static,
 {
     let (began, mut begun) = (Instant::now(), 0);
@@ -29,7 +31,7 @@ pub(super) async fn arrive<F>(
         begun = begun.max(due);
         while requests.try_join_next().is_some() {}
         if elapsed == longest {
-            return;
+            return began.elapsed();
         }
         sleep(STEP).await;
     }

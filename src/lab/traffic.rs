@@ -19,7 +19,9 @@ pub(super) async fn generate(conditions: Arc<Conditions>, http: Arc<Http>) {
         let changed = conditions.changed();
         match conditions.traffic_per_second() {
             0 => changed.await,
-            rate => arrive(&mut requests, rate, STRETCH, || request(Arc::clone(&http))).await,
+            rate => {
+                arrive(&mut requests, rate, STRETCH, || request(Arc::clone(&http))).await;
+            }
         }
     }
 }

@@ -428,7 +428,7 @@ async fn the_log_lines_of_a_request_and_of_its_load_have_the_ids_of_their_spans(
     let endpoint = collector.url();
     let mut process = Process::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
-        ("RUST_LOG", "info,stampede=debug"),
+        ("ACCESS_LOG", "true"),
         ("LOG_FORMAT", "json"),
     ])
     .await;

@@ -145,7 +145,7 @@ impl Bench {
         let request = || self.request(1 + fastrand::u64(..keys));
         let mut oldest = Duration::ZERO;
         tokio::select! {
-            () = arrive(&mut requests, per_second, longest, request) => {}
+            _ = arrive(&mut requests, per_second, longest, request) => {}
             () = self.watch(&mut oldest) => {}
         }
         requests.join_all().await;

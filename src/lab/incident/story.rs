@@ -116,7 +116,7 @@ impl Story {
             let length = Duration::from_millis(length_ms);
             let traffic = arrive(&mut requests, plan.rate_per_second, length, request);
             tokio::select! {
-                () = traffic => {}
+                _ = traffic => {}
                 () = self.watch(phase, |story| {
                     at_each_point(story, story.began.elapsed().as_secs_f64() / whole.as_secs_f64());
                 }) => {}

@@ -88,11 +88,12 @@ async fn perform(
     );
     let (stage, tally) = (Arc::new(stage.await?), Arc::new(Tally::default()));
     let (began, mut curve) = (Instant::now(), Curve::new());
-    let complete = tokio::select! {
-        () = put_requests(&stage, &tally, plan) => true,
-        () = curve.follow(&stage.demand, |_| progress(tally.requests() as f64 / plan.requests())) => false,
-        () = run.stopped() => false,
+    let arrived = tokio::select! {
+        arrived = put_requests(&stage, &tally, plan) => Some(arrived),
+        () = curve.follow(&stage.demand, |_| progress(tally.requests() as f64 / plan.requests())) => None,
+        () = run.stopped() => None,
     };
+    let (complete, arrived) = (arrived.is_some(), arrived.unwrap_or_default());
     let took = began.elapsed();
     // The next one begins when nothing of this one is left.
     tokio::select! {
@@ -106,7 +107,7 @@ async fn perform(
         protected: strategy.is_protected(),
         complete,
         expiries,
-        promised_queries: plan.promised_queries(strategy),
+        promised_queries: plan.promised_queries(strategy, arrived),
         queries,
         queries_per_expiry: queries as f64 / expiries as f64,
         predicted_queries_per_expiry: if strategy.is_protected() {
@@ -122,15 +123,15 @@ async fn perform(
     })
 }
 
-/// Completes when every request has its answer.
-async fn put_requests(stage: &Arc<Stage>, tally: &Arc<Tally>, plan: &StampedePlan) {
+/// Completes when every request has its answer, and says how long they took to arrive.
+async fn put_requests(stage: &Arc<Stage>, tally: &Arc<Tally>, plan: &StampedePlan) -> Duration {
     let mut requests = JoinSet::new();
     let template = plan.template;
     let request = || {
         let (stage, tally) = (Arc::clone(stage), Arc::clone(tally));
         async move { stage.request(template, &tally).await }
     };
-    match plan.load {
+    let arrived = match plan.load {
         Load::Burst { callers, spread_ms } => {
             let together = Arc::new(Barrier::new(callers));
             let spread = Duration::from_millis(spread_ms);
@@ -145,6 +146,7 @@ async fn put_requests(stage: &Arc<Stage>, tally: &Arc<Tally>, plan: &StampedePla
                     request.await;
                 });
             }
+            spread
         }
         Load::Sustained {
             rate_per_second,
@@ -152,8 +154,9 @@ async fn put_requests(stage: &Arc<Stage>, tally: &Arc<Tally>, plan: &StampedePla
             ..
         } => {
             let longest = Duration::from_millis(duration_ms);
-            arrive(&mut requests, rate_per_second, longest, request).await;
+            arrive(&mut requests, rate_per_second, longest, request).await
         }
-    }
+    };
     while requests.join_next().await.is_some() {}
+    arrived
 }

@@ -66,10 +66,10 @@ impl Verdict {
                 promised_queries,
                 ..
             } = performance;
-            let queries = counted(*queries, "query", "queries");
-            let promised = promised_queries.filter(|most| most != expiries);
+            let promised = promised_queries.filter(|most| most != expiries && queries > expiries);
             let promised =
                 promised.map_or_else(String::new, |most| format!(" (at most {most} promised)"));
+            let queries = counted(*queries, "query", "queries");
             let expiries = counted(*expiries, "expiry", "expiries");
             format!("{}: {queries} for {expiries}{promised}", strategy.name())
         };

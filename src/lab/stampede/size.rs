@@ -1,5 +1,7 @@
 //! How large a stampede will be, and how much a strategy that protects may ask for: known before it begins.
 
+use std::time::Duration;
+
 use crate::config::Config;
 use crate::lab::plan::{DatabaseLimits, Load, StampedePlan};
 use crate::lab::predict::stampede_size;
@@ -58,8 +60,10 @@ impl StampedePlan {
         }
     }
 
-    /// The most queries that are as promised; none is promised without protection.
-    pub(super) fn promised_queries(&self, strategy: Strategy) -> Option<u64> {
+    /// The most queries that are as promised of a run whose requests took so long to arrive; none is promised without
+    /// protection. On a busy machine the last requests are late, and one more TTL may have ended for them.
+    pub(super) fn promised_queries(&self, strategy: Strategy, arrived: Duration) -> Option<u64> {
+        let arrived = u64::try_from(arrived.as_millis()).unwrap_or(u64::MAX);
         match (strategy, self.load) {
             (
                 Strategy::Early,
@@ -73,9 +77,24 @@ impl StampedePlan {
                 let query_time = self.query_time_ms as f64;
                 let lead = query_time * self.arrivals_per_query().max(1.0).ln();
                 let between = (ttl_ms as f64 - lead).max(0.0) + query_time;
-                Some(2 * (duration_ms as f64 / between).ceil().max(1.0) as u64)
+                Some(2 * (duration_ms.max(arrived) as f64 / between).ceil().max(1.0) as u64)
             }
-            (strategy, _) => strategy.is_protected().then(|| self.expiries()),
+            (strategy, Load::Burst { .. }) => strategy.is_protected().then_some(1),
+            (
+                strategy,
+                Load::Sustained {
+                    ttl_ms,
+                    duration_ms,
+                    rate_per_second,
+                },
+            ) => {
+                // The first TTL begins with the first request, which comes one interval after the beginning.
+                let since_the_first = arrived.saturating_sub(1_000 / rate_per_second.max(1));
+                let begun = since_the_first / ttl_ms + 1;
+                strategy
+                    .is_protected()
+                    .then(|| begun.max(duration_ms.div_ceil(ttl_ms)))
+            }
         }
     }
 

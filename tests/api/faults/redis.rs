@@ -71,13 +71,17 @@ impl Stage {
     /// Redis is back: hits again, with no burst on the database, and one connection.
     async fn assert_healed(&self) {
         self.service.until_ready_says(ALL_WELL).await;
-        let grown = self.during(1_000).await;
-        assert!(grown.value("cache_hits_total") >= 900.0);
-        assert!(
-            grown.value("db_hits_total") <= TEMPLATES as f64,
-            "{} queries",
-            grown.value("db_hits_total")
-        );
+        // On a busy machine Redis may look slow once more.
+        eventually("answers are hits again", async || {
+            let grown = self.during(1_000).await;
+            assert!(
+                grown.value("db_hits_total") <= TEMPLATES as f64,
+                "{} queries",
+                grown.value("db_hits_total")
+            );
+            grown.value("cache_hits_total") >= 900.0
+        })
+        .await;
     }
 }
 
