@@ -64,6 +64,9 @@ struct Counts {
 
 impl Seen {
     fn of(metrics: &Metrics) -> Self {
+        let answered = |status| metrics.http.answered(Route::TemplateDetails, status);
+        // A request is counted as shed a little before it is counted as answered.
+        let answered_503 = answered(503);
         let shed = |reason| metrics.requests_shed.of(reason).get();
         let sheds = [
             ShedReason::InFlight,
@@ -72,9 +75,7 @@ impl Seen {
             ShedReason::Deadline,
         ]
         .map(shed);
-        let answered = |status| metrics.http.answered(Route::TemplateDetails, status);
-        // A request is counted as shed a little before it is counted as answered.
-        let unavailable = answered(503).saturating_sub(sheds.iter().sum());
+        let unavailable = answered_503.saturating_sub(sheds.iter().sum());
         let [in_flight, waiters, db_queue, deadline] = sheds;
         let refused = [
             in_flight,

@@ -36,11 +36,19 @@ impl Http {
     }
 }
 
-/// All lines of the header as one.
+/// What W3C asks to be passed on. Every span of the request has a copy.
+const LONGEST_STATE: usize = 512;
+
+/// All lines of the header as one; none of them if they are too long.
 fn tracestate(headers: &HeaderMap) -> String {
     let lines = headers.get_all(TRACESTATE).iter();
     let lines: Vec<_> = lines.filter_map(|line| line.to_str().ok()).collect();
-    lines.join(",")
+    let state = lines.join(",");
+    if state.len() <= LONGEST_STATE {
+        state
+    } else {
+        String::new()
+    }
 }
 
 fn name(method: Method) -> &'static str {

@@ -125,11 +125,6 @@ pub(super) async fn sample(lab: Weak<Shared>, mut last: Reading) {
         let now = metrics.read();
         lab.live.push(metrics, &now.since(&last));
         last = now;
-        // A run has a cache of its own, and may have ended while that was down.
-        let mut last = [lab.runs.last(), lab.stories.last()].into_iter().flatten();
-        if !last.any(|run| run.is_running()) {
-            metrics.cache_up.set(i64::from(lab.service.cache_is_up()));
-        }
     }
 }
 

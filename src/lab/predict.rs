@@ -61,7 +61,8 @@ impl Situation {
         let per_key = self.rate / keys;
         let per_copy = per_key / self.replicas;
         // The first caller, and all who arrive before its answer.
-        let unprotected = 1.0 + stampede_size(per_key * query_time, self.knee);
+        // Beyond this no figure means anything, and JSON has no infinity.
+        let unprotected = 1.0 + stampede_size(per_key * query_time, self.knee).min(1e12);
         // Each replica that is asked meanwhile makes a query of its own.
         let others_ask = 1.0 - (-per_copy * query_time).exp();
         let shared = 1.0 + (self.replicas - 1.0) * others_ask;

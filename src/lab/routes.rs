@@ -13,6 +13,7 @@ use axum::{Router, middleware};
 use futures_util::stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::MutexGuard;
 
 use super::arrivals::TEMPLATES;
 use super::conditions::ConditionsOrder;
@@ -205,7 +206,7 @@ async fn begin_stampede(State(state): State<LabState>, request: Request) -> Answ
     let order: StampedeOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
     let shared = &state.lab.shared;
-    end_story(&state).await;
+    let _turn = end_story(&state).await;
     accepted(stampede::begin(
         &shared.runs,
         Arc::clone(&shared.ground),
@@ -217,7 +218,7 @@ async fn begin_incident(State(state): State<LabState>, request: Request) -> Answ
     let order: IncidentOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
     let shared = &state.lab.shared;
-    end_story(&state).await;
+    let _turn = end_story(&state).await;
     accepted(incident::begin(
         &shared.runs,
         Arc::clone(&shared.ground),
@@ -225,22 +226,24 @@ async fn begin_incident(State(state): State<LabState>, request: Request) -> Answ
     ))
 }
 
-/// Whoever asks for a run does not wait for a story to end.
-async fn end_story(state: &LabState) {
-    if let Some(story) = state.lab.shared.stories.last() {
+/// Ends the story that is being told, if one is: a run does not wait for it. Nothing else begins while the guard is held.
+async fn end_story(state: &LabState) -> MutexGuard<'_, ()> {
+    let shared = &state.lab.shared;
+    let turn = shared.next_story.lock().await;
+    if let Some(story) = shared.stories.last() {
         story.stop();
         story.over().await;
     }
+    turn
 }
 
 async fn tell_story(State(state): State<LabState>, request: Request) -> Answer {
     let order: StoryOrder = read(request).await?;
     let shared = &state.lab.shared;
+    let _turn = end_story(&state).await;
     if shared.runs.last().is_some_and(|run| !run.is_over()) {
         return Err(refused(NotBegun::Busy));
     }
-    let _turn = shared.next_story.lock().await;
-    end_story(&state).await;
     let ground = Arc::clone(&shared.ground);
     let lines = story::begin(&shared.stories, ground, order).map_err(refused)?;
     let lines = stream::unfold(lines, async |mut lines| {
@@ -261,7 +264,7 @@ async fn begin_experiment(State(state): State<LabState>, request: Request) -> An
     let order: ExperimentOrder = read(request).await?;
     let plan = order.check().map_err(HttpError::BadRequest)?;
     let shared = &state.lab.shared;
-    end_story(&state).await;
+    let _turn = end_story(&state).await;
     accepted(experiments::begin(
         &shared.runs,
         Arc::clone(&shared.ground),

@@ -59,7 +59,7 @@ impl Stage {
         let backends = backends
             .with_faults(faults.clone())
             .with_knee(knee as usize);
-        let metrics = Arc::clone(&ground.metrics);
+        let metrics = Arc::new(ground.metrics.beside());
         let (cache, store) = backends.open(config, &metrics).await;
         if !store.is_up() {
             return Err("the database cannot be reached".into());
@@ -74,7 +74,7 @@ impl Stage {
         let demand = store.demand();
         // A stampede is looked at, and an incident is too long for it. It costs a caller some microseconds.
         let traces = match strategy {
-            Strategy::Singleflight if expired.is_some() => ground.traces.stampede(),
+            Strategy::Singleflight if by == strategy.name() => ground.traces.stampede(),
             _ => Traces::default(),
         };
         let mut sight = None;

@@ -25,8 +25,8 @@ pub(super) struct TracesView {
 /// The span of a request of a stampede.
 pub(super) const REQUEST: &str = "request";
 
-/// Most spans of one trace: two for each caller of a stampede of a thousand. The load and its query end first of all.
-const MOST_SPANS: usize = 2_000;
+/// Most spans of one trace: four for each caller of the largest stampede.
+const MOST_SPANS: usize = 20_000;
 
 impl TraceLog {
     /// Begins the trace of an answer that is to be explained.

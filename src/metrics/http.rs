@@ -6,7 +6,7 @@ use super::labels::{Labels, Method, Route};
 use super::{Register, SECONDS};
 
 /// Requests by route, method and status; their durations; and how many are being answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpMetrics {
     total: IntCounterVec,
     endpoints: Vec<Endpoint>,
@@ -15,7 +15,7 @@ pub struct HttpMetrics {
 }
 
 /// One route under one method.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Endpoint {
     duration: Histogram,
     statuses: Vec<(u16, IntCounter)>,

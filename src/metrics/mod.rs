@@ -32,7 +32,7 @@ use crate::singleflight::Outcome;
 macro_rules! series {
     ($($field:ident: $type:ty = $kind:ident($name:literal, $help:literal $(, $buckets:ident)?);)+) => {
         /// Every series that the service exports.
-        #[derive(Debug)]
+        #[derive(Clone, Debug)]
         pub struct Metrics {
             registry: Registry,
             /// The `http_` series.
@@ -104,6 +104,17 @@ const CALLERS: &[f64] = &[
 ];
 
 impl Metrics {
+    /// The same counters for backends that are opened beside the service's own. Whether those are up, its gauges do not say.
+    pub fn beside(&self) -> Self {
+        let unseen = || IntGauge::new("unseen", "Belongs to no registry").expect(VALID);
+        Self {
+            cache_up: unseen(),
+            db_up: unseen(),
+            change_listener_up: unseen(),
+            ..self.clone()
+        }
+    }
+
     /// The exposition, in Prometheus' text format 0.0.4.
     pub fn encode(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(64 * 1024);
@@ -115,7 +126,7 @@ impl Metrics {
 }
 
 /// A series for each member of a closed set of labels.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Family<L, S = IntCounter> {
     members: Vec<S>,
     labels: PhantomData<fn(L)>,
@@ -241,6 +252,23 @@ mod tests {
         metrics.template_responses.of(Source::Shed).inc();
         metrics.cache_hits.inc();
         assert_eq!(series(), before);
+    }
+
+    #[test]
+    fn what_is_opened_beside_the_service_counts_with_it_and_sets_none_of_its_states() {
+        let metrics = Metrics::new("test");
+        let beside = metrics.beside();
+        beside.cache_up.set(1);
+        beside.db_up.set(1);
+        beside.change_listener_up.set(1);
+        beside.cache_hits.inc();
+        let states = [
+            &metrics.cache_up,
+            &metrics.db_up,
+            &metrics.change_listener_up,
+        ];
+        assert!(states.iter().all(|state| state.get() == 0));
+        assert_eq!(metrics.cache_hits.get(), 1);
     }
 
     #[test]

@@ -137,7 +137,11 @@ impl TemplateService {
     ) -> Result<Answer, Refusal> {
         let service = self.clone();
         let load = self.parts.tasks.spawn(carry(async move {
-            timeout(service.parts.flight_deadline, service.query(id, || true)).await
+            timeout(
+                service.parts.flight_deadline,
+                service.query_for_readers(id, || true),
+            )
+            .await
         }));
         match timeout(wait_limit, load).await {
             Ok(Ok(Ok(loaded))) => Ok(loaded?.answer(asked, None)),
@@ -161,8 +165,21 @@ impl TemplateService {
         match self.parts.cache.who_loads(id, store_if_news).await {
             WhoLoads::Loaded(entry) => Ok(Loaded::by(Origin::OtherReplica(began.elapsed()), entry)),
             // The lease is held until the caches are filled.
-            WhoLoads::ThisReplica(_lease) => self.query(id, is_current).await,
+            WhoLoads::ThisReplica(_lease) => self.query_for_readers(id, is_current).await,
         }
+    }
+
+    /// As [`Self::query`], counted if it repeats an earlier one.
+    async fn query_for_readers(
+        &self,
+        id: TemplateId,
+        is_current: impl Fn() -> bool,
+    ) -> Result<Loaded, LoadError> {
+        let loaded = self.query(id, is_current).await?;
+        if self.parts.repeats.note(id, &loaded.entry) {
+            self.parts.metrics.db_queries_repeated.inc();
+        }
+        Ok(loaded)
     }
 
     /// Queries the database, and fills the caches with the result if it may be stored.
@@ -181,9 +198,6 @@ impl TemplateService {
         let state = parts.store.load(id, priority).await?;
         let took = began.elapsed();
         let entry = parts.rules.entry(state, Moment::now(), took);
-        if parts.repeats.note(id, &entry) {
-            parts.metrics.db_queries_repeated.inc();
-        }
         let is_stored = match parts.copies.judge_load(load, is_current()) {
             MayStore::Yes => self.fill(id, &entry).await,
             MayStore::TombstoneOnly => {

@@ -7,7 +7,7 @@ use crate::cache::Lookup;
 use crate::freshness::{Entry, Moment, Shows, Stored};
 use crate::outcomes::{Refresh, ShedReason, Source, StaleReason};
 use crate::singleflight::{Part, Role};
-use crate::telemetry::traces::{Span, SpanKind, SpanRef, current};
+use crate::telemetry::traces::{Span, SpanKind, SpanRef, carry, current};
 use crate::template::TemplateId;
 
 /// How asking the cache went.
@@ -90,18 +90,20 @@ impl TemplateService {
     async fn look_up_together(&self, id: TemplateId) -> Looked {
         let service = self.clone();
         let wait = current().map(|caller| caller.child("cache.wait", SpanKind::Internal));
-        let call = self.parts.lookups.report(&id, move |loading| async move {
-            if let Some(leader) = current() {
-                loading.leave_note(leader.to_note());
-            }
-            let now = Moment::now();
-            // Another caller's lookup may have ended just before this one began.
-            Ok(match service.parts.copies.near(id, now) {
-                Some(entry) => Looked {
-                    lookup: Lookup::Hit(entry),
-                    source: Source::Near,
-                },
-                None => service.look_up(id, now).await,
+        let call = self.parts.lookups.report(&id, move |loading| {
+            carry(async move {
+                if let Some(leader) = current() {
+                    loading.leave_note(leader.to_note());
+                }
+                let now = Moment::now();
+                // Another caller's lookup may have ended just before this one began.
+                Ok(match service.parts.copies.near(id, now) {
+                    Some(entry) => Looked {
+                        lookup: Lookup::Hit(entry),
+                        source: Source::Near,
+                    },
+                    None => service.look_up(id, now).await,
+                })
             })
         });
         let report = call.await;

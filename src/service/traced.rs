@@ -93,8 +93,9 @@ impl<'a> Wait<'a> {
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
+        let Some(span) = &self.span else { return };
         let load = self.flights.note(&self.id);
-        if let (Some(span), Some(load)) = (&self.span, load.as_ref().and_then(SpanRef::of_note)) {
+        if let Some(load) = load.as_ref().and_then(SpanRef::of_note) {
             span.link_to(&load);
         }
     }

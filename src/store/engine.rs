@@ -11,10 +11,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::changes::{ANY_VERSION, Change, Row};
-use super::hearing::Hearing;
 use super::mysql::MySql;
 use super::notices::{self, Listener};
 use super::{mysql, postgres, sqlite};
+use crate::metrics::IntGauge;
 use crate::template::{State, Template, TemplateId, UpdatedAt};
 
 const FIND: &str = "SELECT name, version, updated_at FROM templates WHERE id = $1 \
@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Starts to listen for changes, if the database tells of any.
-    pub(super) async fn listen(&self, hearing: Hearing) -> Option<Listener> {
+    pub(super) async fn listen(&self, hearing: IntGauge) -> Option<Listener> {
         match self.clone() {
             Self::Postgres(options) => {
                 let session =
@@ -115,7 +115,7 @@ impl Engine {
                 Some(notices::listen(hearing, session).await)
             }
             Self::Sqlite(_) | Self::Embedded(_) => {
-                hearing.begins();
+                hearing.set(1);
                 None
             }
         }

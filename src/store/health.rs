@@ -22,14 +22,14 @@ use crate::metrics::IntGauge;
 pub(super) struct Health {
     up: AtomicBool,
     /// `db_up`.
-    gauge: Option<IntGauge>,
+    gauge: IntGauge,
     /// Whether the log says already that queries end with errors.
     has_warned: AtomicBool,
     check_now: Notify,
 }
 
 impl Health {
-    pub(super) fn new(gauge: Option<IntGauge>) -> Self {
+    pub(super) fn new(gauge: IntGauge) -> Self {
         Self {
             up: AtomicBool::new(false),
             gauge,
@@ -59,7 +59,7 @@ impl Health {
 
     fn record_loss(&self, error: &sqlx::Error) {
         if self.up.swap(false, Ordering::Relaxed) {
-            self.set_gauge(0);
+            self.gauge.set(0);
             warn!(
                 reason = reason(error),
                 "the database is lost: answers come from the caches"
@@ -71,14 +71,8 @@ impl Health {
     fn record_return(&self) {
         self.has_warned.store(false, Ordering::Relaxed);
         if !self.up.swap(true, Ordering::Relaxed) {
-            self.set_gauge(1);
+            self.gauge.set(1);
             info!("the database is there");
-        }
-    }
-
-    fn set_gauge(&self, value: i64) {
-        if let Some(gauge) = &self.gauge {
-            gauge.set(value);
         }
     }
 

@@ -8,7 +8,6 @@ mod delay;
 mod demand;
 mod engine;
 mod health;
-mod hearing;
 mod migrations;
 mod mysql;
 mod notices;
@@ -26,13 +25,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::fault::Switch;
-use crate::metrics::{IntGauge, Metrics};
+use crate::metrics::Metrics;
 use crate::template::{State, TemplateId};
 pub use changes::{Change, Condition};
 use delay::Delay;
 pub use demand::Demand;
 use engine::{Connection, Engine};
-use hearing::Hearing;
 pub use notices::Notice;
 use pool::Pool;
 pub use pool::Priority;
@@ -47,7 +45,6 @@ pub struct StoreOptions {
     delay: Duration,
     knee: Option<usize>,
     faults: Switch,
-    sets_gauges: bool,
 }
 
 impl StoreOptions {
@@ -68,7 +65,6 @@ impl StoreOptions {
             delay,
             knee: None,
             faults: Switch::default(),
-            sets_gauges: true,
         })
     }
 
@@ -78,12 +74,9 @@ impl StoreOptions {
     }
 
     /// The same database with the limits of these others.
-    ///
-    /// It is opened beside the first store, which alone says in `db_up` and `change_listener_up` how the database is.
     pub fn limited_like(self, others: Self) -> Self {
         Self {
             engine: self.engine,
-            sets_gauges: false,
             ..others
         }
     }
@@ -183,11 +176,10 @@ impl TemplateStore {
     /// fail.
     pub async fn open(options: StoreOptions, metrics: Arc<Metrics>) -> Self {
         metrics.db_slots.add(options.slots());
-        let gauge = |gauge: &IntGauge| options.sets_gauges.then(|| gauge.clone());
-        let hearing = Hearing::new(gauge(&metrics.change_listener_up));
+        let hearing = metrics.change_listener_up.clone();
         let shared = Arc::new(Shared {
             pool: Pool::new(options.max_connections),
-            health: health::Health::new(gauge(&metrics.db_up)),
+            health: health::Health::new(metrics.db_up.clone()),
             demand: Arc::default(),
             delay: Delay::new(options.delay, options.knee),
             connecting: tokio::sync::Mutex::default(),

@@ -12,10 +12,10 @@ use tokio::sync::mpsc::Sender;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::changes::{ANY_VERSION, Change, Row};
-use super::hearing::Hearing;
 use super::migrations::migrator;
 use super::notices::{ANSWER_TIMEOUT, Notice, no_answer};
 use crate::config::is_remote;
+use crate::metrics::IntGauge;
 use crate::template::{TemplateId, UpdatedAt};
 
 /// How to connect, and what each session is told first.
@@ -268,7 +268,7 @@ type Read = (i64, i64, i64);
 pub(super) async fn poll(
     database: MySql,
     notices: Sender<Notice>,
-    hearing: Hearing,
+    hearing: IntGauge,
 ) -> Result<(), sqlx::Error> {
     let mut session = timeout(ANSWER_TIMEOUT, database.connect())
         .await
@@ -288,7 +288,7 @@ pub(super) async fn poll(
         let mut news = window.advance(&changes, MOST);
         if !std::mem::replace(&mut begun, true) {
             news = vec![Notice::Gap];
-            hearing.begins();
+            hearing.set(1);
         }
         for notice in news {
             if notices.send(notice).await.is_err() {

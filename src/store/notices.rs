@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::hearing::Hearing;
+use crate::metrics::IntGauge;
 use crate::template::TemplateId;
 
 /// What the database tells of changes, whether this process or another one made them.
@@ -40,12 +40,12 @@ const NOTICES: usize = 1024;
 /// The task that hears notices, which ends when this is dropped; and what it hears.
 pub(super) type Listener = (AbortOnDropHandle<()>, Receiver<Notice>);
 
-/// Starts to listen, and waits for the first session. If that begins, nothing was missed: nothing has been loaded yet.
+/// Starts to listen, with `hearing` at 1 during a session, and waits for the first session. If that begins, nothing was missed: nothing has been loaded yet.
 ///
 /// Changes are missed between two sessions, so each begins with a [`Notice::Gap`].
 pub(super) async fn listen<S>(
-    hearing: Hearing,
-    session: impl Fn(Sender<Notice>, Hearing) -> S + Send + 'static,
+    hearing: IntGauge,
+    session: impl Fn(Sender<Notice>, IntGauge) -> S + Send + 'static,
 ) -> Listener
 where
     S: Future<Output = Result<(), sqlx::Error>> + Send,
@@ -56,7 +56,7 @@ where
         while !sender.is_closed() {
             // The log says why already: what ends this session ends the others as well.
             let outcome = session(sender.clone(), hearing.clone()).await;
-            hearing.ends();
+            hearing.set(0);
             if std::mem::take(&mut is_first) && outcome.is_err() {
                 let _ = sender.send(Notice::Gap).await;
             }

@@ -9,10 +9,10 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions
 use tokio::sync::mpsc::Sender;
 use tokio::time::timeout;
 
-use super::hearing::Hearing;
 use super::migrations::migrator;
 use super::notices::{ANSWER_TIMEOUT, Notice, no_answer};
 use crate::config::is_remote;
+use crate::metrics::IntGauge;
 use crate::template::TemplateId;
 
 /// Reads the address, and adds the limits that the server enforces itself.
@@ -82,7 +82,7 @@ const QUIET: Duration = Duration::from_secs(5);
 pub(super) async fn hear(
     options: PgConnectOptions,
     notices: Sender<Notice>,
-    hearing: Hearing,
+    hearing: IntGauge,
 ) -> Result<(), sqlx::Error> {
     let name = format!(
         "{} listener",
@@ -97,7 +97,7 @@ pub(super) async fn hear(
         .await
         .map_err(no_answer)??;
     let mut clock = ServerClock::read(&mut listener).await?;
-    hearing.begins();
+    hearing.set(1);
     let mut notice = Some(Notice::Gap);
     loop {
         if let Some(notice) = notice.take()

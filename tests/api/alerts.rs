@@ -11,6 +11,7 @@ use tokio::time::interval;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::dashboard::{dashboard, queries};
+use crate::writing::{TOKEN, change};
 use testkit::{Postgres, Prometheus, Redis, Service, eventually};
 
 const RULES: &str = include_str!("../../prometheus.rules.yaml");
@@ -177,6 +178,20 @@ async fn a_cold_replica_repeats_no_query_and_a_stampede_does() {
     let queries = scrape.value("db_hits_total");
     assert!(queries > 1.0, "{queries}");
     assert_eq!(scrape.value("db_queries_repeated_total"), queries - 1.0);
+}
+
+/// Whoever tries again with the wrong version makes queries, and no stampede.
+#[tokio::test]
+async fn writes_that_are_refused_repeat_no_query() {
+    let service = Service::start(&[("ADMIN_TOKEN", TOKEN), ("DB_DELAY", "0ms")]).await;
+    for _ in 0..5 {
+        let wrong = [("if-match", "\"1-9\"")];
+        let body = r#"{"name":"New"}"#;
+        let answer = change(&service, "PUT", "id=1", body, &wrong).await;
+        assert_eq!(answer.status, 412, "{}", answer.text());
+    }
+    let scrape = service.scrape().await;
+    assert_eq!(scrape.value("db_queries_repeated_total"), 0.0);
 }
 
 #[tokio::test]

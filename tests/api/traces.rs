@@ -3,6 +3,7 @@
 mod collector;
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -522,9 +523,7 @@ async fn nobody_waits_for_a_collector_that_is_silent() {
 async fn nobody_waits_for_a_collector_that_is_slow() {
     let collector = Collector::start().await;
     let proxy = Proxy::to(collector.port()).await;
-    proxy
-        .set(Mode::Delay(std::time::Duration::from_secs(60)))
-        .await;
+    proxy.set(Mode::Delay(Duration::from_secs(60))).await;
     assert_is_not_waited_for(&proxy.url(&collector.url()), 400, 400).await;
 }
 
@@ -539,6 +538,33 @@ async fn nobody_waits_for_a_collector_that_answers_with_garbage() {
         }
     });
     assert_is_not_waited_for(&endpoint, 400, 400).await;
+}
+
+/// On one thread, which the exporter must not keep for the pause that it is asked for.
+#[tokio::test]
+async fn nobody_waits_for_a_collector_that_asks_to_come_back_later() {
+    const PAUSE: Duration = Duration::from_secs(60);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (told, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 1024]).await;
+            let later = format!(
+                "HTTP/1.1 503 Service Unavailable\r\nretry-after: {}\r\ncontent-length: 0\r\n\r\n",
+                PAUSE.as_secs()
+            );
+            let _ = stream.write_all(later.as_bytes()).await;
+            let _ = told.send(());
+        }
+    });
+    let began = Instant::now();
+    let service = embedded(&endpoint, &[("SHUTDOWN_GRACE", "100ms")]).await;
+    assert_eq!(service.template(1).await.status, 200);
+    asked.recv().await.unwrap();
+    assert_eq!(service.template(1).await.status, 200);
+    service.stop().await;
+    assert!(began.elapsed() < PAUSE);
 }
 
 #[tokio::test]

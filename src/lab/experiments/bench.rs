@@ -63,6 +63,7 @@ pub(in crate::lab) fn settings(own: &Config) -> Config {
         db_delay: Duration::ZERO,
         db_max_connections: SLOTS,
         db_queue_timeout: QUEUE_TIMEOUT,
+        max_waiters: u32::MAX,
         db_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(30),
         ..own.clone()

@@ -41,7 +41,12 @@ pub trait Sink: Send + Sync {
     /// Takes one. It must not wait.
     fn take(&self, span: SpanData);
 
-    /// A sampled span has linked to one that goes here.
+    /// Whether what it takes is exported.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
+    /// A span that is exported has linked to one that goes here.
     fn want(&self) {}
 }
 
@@ -75,8 +80,8 @@ impl Traces {
         let state = state.unwrap_or_default();
         let identity = Identity {
             context: SpanContext::new(trace_id, new_span_id(), TraceFlags::SAMPLED, false, state),
+            parent_is_remote: parent.is_some(),
             parent: parent.map_or(SpanId::INVALID, |parent| parent.span_id),
-            parent_is_remote: true,
         };
         Some(tracer.begin(identity, name, SpanKind::Server))
     }
@@ -137,6 +142,10 @@ impl Sink for Held {
             Some(ended) => ended.push(span),
             None => self.sink.take(span),
         }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.ended.lock().is_none()
     }
 
     fn want(&self) {
@@ -284,10 +293,12 @@ impl SpanRef {
         span
     }
 
-    /// Links to another span, which is exported then even if it was held.
+    /// Links to another span, which is exported then even if it was held, as far as this one is.
     pub fn link_to(&self, other: &Self) {
         self.tell(|told| {
-            other.0.sink.want();
+            if self.0.sink.is_wanted() {
+                other.0.sink.want();
+            }
             let link = Link::new(other.context().clone(), Vec::new(), 0);
             told.links.push(link);
         });
