@@ -55,7 +55,7 @@ impl Stage {
             few,
             many,
             away: service(&database_url, &closed, &[]).await?,
-            near: service(&database_url, &few_url, &[("NEAR_FOR", TTL)]).await?,
+            near: service(&database_url, &few_url, &[("NEAR_FOR", "1m")]).await?,
             redis,
             database_url,
             _postgres: postgres,
