@@ -11,11 +11,12 @@ use crate::picture;
 use crate::targets::{Limit, Result};
 
 /// What has figures of its own, beside those that have targets.
-const LOADS: [(&str, &str); 8] = [
+const LOADS: [(&str, &str); 9] = [
     ("hello", "hello of bare axum"),
     ("hit", "Redis hit"),
     ("304", "304, after asking Redis"),
     ("local", "local hit, Redis away"),
+    ("near", "near hit"),
     ("hello by 4000", "hello, 4,000 callers"),
     ("hit by 4000", "Redis hit, 4,000 callers"),
     ("hit of 100", "Redis hit of 100 templates"),
