@@ -388,6 +388,13 @@ fn every_path_in_the_text_exists() {
 }
 
 #[test]
+fn nothing_is_left_to_be_filled_in() {
+    for page in pages() {
+        assert!(!page.text.contains("TODO"), "{}", page.path.display());
+    }
+}
+
+#[test]
 fn the_readme_is_read_in_two_minutes() {
     let readme = &pages()[0];
     assert!(
