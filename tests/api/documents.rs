@@ -32,6 +32,10 @@ const NOT_RUN: &[(&str, &str)] = &[
         "cargo run --release -- lab --page",
         "takes half a minute; tests/api/lab/story.rs runs it",
     ),
+    (
+        "cargo run --release -- lab experiment jitter",
+        "is as predicted on an idle machine; tests/api/lab/experiments.rs runs it",
+    ),
     ("cd tools/bench/groups", "takes minutes of an idle machine"),
     ("cargo doc", "./test.sh runs it, without a browser"),
     (
