@@ -1,6 +1,6 @@
 //! The future of a call: it joins a flight or begins one, and turns what it waited for into what the caller gets.
 
-use super::cycles::{self, Wait};
+use super::circles::{self, Wait};
 use super::error::Error;
 use super::inner::{Inner, Key, Shared};
 use super::outcome::{Report, Role};
@@ -46,11 +46,11 @@ pub(crate) struct Calling<
     limit: Option<Duration>,
     /// When it began to wait, if it did so for a flight that was lost.
     since: Option<u64>,
-    state: State<K, V, E>,
+    state: CallState<K, V, E>,
     of: PhantomData<fn(&Q)>,
 }
 
-enum State<K: Key, V: Shared, E: Shared> {
+enum CallState<K: Key, V: Shared, E: Shared> {
     Fresh,
     Waiting(Waiting<K, V, E>),
     Decided(Report<V, E>),
@@ -77,15 +77,15 @@ where
             of: PhantomData,
             limit: None,
             since: None,
-            state: State::Fresh,
+            state: CallState::Fresh,
         }
     }
 
     /// Joins or begins a flight now. A load that makes this call begins to wait when it polls it.
     pub(crate) fn started(mut self) -> Self {
         self.state = match self.board(false) {
-            Ok(waiting) => State::Waiting(waiting),
-            Err(decided) => State::Decided(decided),
+            Ok(waiting) => CallState::Waiting(waiting),
+            Err(decided) => CallState::Decided(decided),
         };
         self
     }
@@ -93,12 +93,16 @@ where
     /// Joins or begins a flight, unless it can be told at once what the caller gets.
     fn board(&mut self, is_waited_for: bool) -> Result<Waiting<K, V, E>, Report<V, E>> {
         let group = self.group.borrow();
-        let (caller, mut wait) = (cycles::polled().filter(|_| is_waited_for), None);
+        // If a load makes this call, the call is a wait of that load.
+        let polling_flight = circles::polled().filter(|_| is_waited_for);
+        let mut wait = None;
         let boarding = group
             .table
             .board(self.key.borrow(), group.config.max_callers, |flight| {
-                let Some(caller) = caller else { return true };
-                wait = Wait::begin(caller, group.id_of(flight));
+                let Some(polling_flight) = polling_flight else {
+                    return true;
+                };
+                wait = Wait::begin(polling_flight, group.id_of(flight));
                 wait.is_some()
             });
         match boarding {
@@ -114,7 +118,7 @@ where
             }),
             Boarding::Leader(flight) => {
                 // No flight waits for one this new, so that no circle can be closed.
-                let wait = caller.and_then(|caller| Wait::begin(caller, group.id_of(&flight)));
+                let wait = polling_flight.and_then(|from| Wait::begin(from, group.id_of(&flight)));
                 let loader = self.loader.take();
                 let loader = loader.expect("a call leads at most one flight");
                 if let Some(result) = task::begin(group, &flight, loader) {
@@ -132,14 +136,14 @@ where
     fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Report<V, E>> {
         loop {
             match &mut self.state {
-                State::Fresh => match self.board(true) {
-                    Ok(waiting) => self.state = State::Waiting(waiting),
+                CallState::Fresh => match self.board(true) {
+                    Ok(waiting) => self.state = CallState::Waiting(waiting),
                     Err(decided) => {
-                        self.state = State::Over;
+                        self.state = CallState::Over;
                         return Poll::Ready(decided);
                     }
                 },
-                State::Waiting(waiting) => {
+                CallState::Waiting(waiting) => {
                     let group = self.group.borrow();
                     let waited = ready!(waiting.poll(group, self.limit, cx));
                     // The load went down with the runtime of its leader. This caller has a load of its own.
@@ -147,16 +151,16 @@ where
                     if is_lost && self.loader.is_some() && Runtime::current().is_some() {
                         // The limit counts from when this call began to wait for the first flight.
                         self.since = Some(waiting.since);
-                        self.state = State::Fresh;
+                        self.state = CallState::Fresh;
                         continue;
                     }
                     let report = waiting.report(group, waited, self.is_timed);
                     self.leave();
                     return Poll::Ready(report);
                 }
-                State::Decided(_) | State::Over => {
-                    let state = std::mem::replace(&mut self.state, State::Over);
-                    let State::Decided(decided) = state else {
+                CallState::Decided(_) | CallState::Over => {
+                    let state = std::mem::replace(&mut self.state, CallState::Over);
+                    let CallState::Decided(decided) = state else {
                         panic!("a call is not polled again after its end")
                     };
                     return Poll::Ready(decided);
@@ -170,10 +174,10 @@ impl<G: Borrow<Arc<Inner<K, V, E>>>, B, Q: ?Sized, K: Key, V: Shared, E: Shared,
     Calling<G, B, Q, K, V, E, L, M>
 {
     fn leave(&mut self) {
-        if let State::Waiting(waiting) = &self.state {
+        if let CallState::Waiting(waiting) = &self.state {
             waiting.leave(self.group.borrow());
         }
-        self.state = State::Over;
+        self.state = CallState::Over;
     }
 }
 
@@ -211,7 +215,7 @@ where
 {
     fn wait_limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
-        if let State::Waiting(waiting) = &mut self.state {
+        if let CallState::Waiting(waiting) = &mut self.state {
             waiting.count_from(self.group.borrow().clock.now());
         }
         self

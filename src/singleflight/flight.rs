@@ -31,7 +31,7 @@ pub(crate) struct Flight<K, T, R> {
     pub(crate) suspended: OnceLock<R>,
     /// Set before `waiting.landed`.
     outcome: OnceLock<T>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiters>,
     /// What the load has left for its callers to see.
     note: OnceLock<Note>,
     /// Whether the load was given the means to write back.
@@ -41,7 +41,7 @@ pub(crate) struct Flight<K, T, R> {
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Waiters {
     landed: bool,
     wakers: Wakers,
 }
@@ -61,7 +61,7 @@ impl<K, T: Clone, R> Flight<K, T, R> {
             landed_at: AtomicU64::new(0),
             outcome: OnceLock::new(),
             suspended: OnceLock::new(),
-            waiting: Mutex::new(Waiting::default()),
+            waiting: Mutex::new(Waiters::default()),
             note: OnceLock::new(),
             has_loading: AtomicBool::new(false),
             sealed: Mutex::new(false),

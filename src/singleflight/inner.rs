@@ -1,6 +1,6 @@
 //! What the clones of a group share: its settings, its flights, and how one of them lands.
 
-use super::cycles::FlightId;
+use super::circles::FlightId;
 use super::error::{Error, discard};
 use super::flight::Flight;
 use super::outcome::{Ending, Generation, Landing, outcome_of};

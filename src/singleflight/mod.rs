@@ -166,7 +166,7 @@
 #![doc = include_str!("mistakes.md")]
 
 mod caller;
-mod cycles;
+mod circles;
 mod drain;
 mod error;
 mod flight;

@@ -39,10 +39,10 @@ pub(crate) trait Rest: Send + Sync {
 /// let it wait, wake it and poll it again.
 pub(crate) struct Sleeper<T> {
     runtime: Runtime,
-    state: Mutex<State<T>>,
+    state: Mutex<SleeperState<T>>,
 }
 
-enum State<T> {
+enum SleeperState<T> {
     Asleep(T),
     Spawning,
     Spawned(AbortHandle),
@@ -51,7 +51,7 @@ enum State<T> {
 
 impl<T> Sleeper<T> {
     pub(crate) fn new(runtime: Runtime, future: T) -> Self {
-        let state = Mutex::new(State::Asleep(future));
+        let state = Mutex::new(SleeperState::Asleep(future));
         Self { runtime, state }
     }
 }
@@ -59,10 +59,11 @@ impl<T> Sleeper<T> {
 impl<T: Future<Output = ()> + Send + 'static> Rest for Sleeper<T> {
     fn wake(&self) {
         let mut state = self.state.lock();
-        if !matches!(*state, State::Asleep(_)) {
+        if !matches!(*state, SleeperState::Asleep(_)) {
             return;
         }
-        let State::Asleep(future) = std::mem::replace(&mut *state, State::Spawning) else {
+        let SleeperState::Asleep(future) = std::mem::replace(&mut *state, SleeperState::Spawning)
+        else {
             unreachable!("it is asleep, as was just seen")
         };
         drop(state);
@@ -70,7 +71,7 @@ impl<T: Future<Output = ()> + Send + 'static> Rest for Sleeper<T> {
         let spawned = self.runtime.0.spawn(future).abort_handle();
         let mut state = self.state.lock();
         match *state {
-            State::Spawning => *state = State::Spawned(spawned),
+            SleeperState::Spawning => *state = SleeperState::Spawned(spawned),
             // It was aborted meanwhile.
             _ => spawned.abort(),
         }
@@ -78,10 +79,10 @@ impl<T: Future<Output = ()> + Send + 'static> Rest for Sleeper<T> {
 
     fn abort(&self) {
         let mut state = self.state.lock();
-        if let State::Spawned(spawned) = &*state {
+        if let SleeperState::Spawned(spawned) = &*state {
             return spawned.abort();
         }
-        let before = std::mem::replace(&mut *state, State::Aborted);
+        let before = std::mem::replace(&mut *state, SleeperState::Aborted);
         drop(state);
         drop(before);
     }

@@ -79,12 +79,13 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
         }
     }
 
-    /// Finds the flight for `key` or begins one. `admit` is asked under the lock before an existing one is joined.
+    /// Finds the flight for `key` or begins one. `closes_no_circle` is asked under the lock before an
+    /// existing one is joined.
     pub(crate) fn board<Q>(
         &self,
         key: &Q,
         most_callers: u32,
-        admit: impl FnOnce(&Flight<K, T, R>) -> bool,
+        closes_no_circle: impl FnOnce(&Flight<K, T, R>) -> bool,
     ) -> Boarding<K, T, R>
     where
         K: Borrow<Q>,
@@ -109,7 +110,7 @@ impl<K: Eq + Hash + Clone, T: Clone, R> Table<K, T, R> {
             }
             Entry::Occupied(entry) => {
                 let flight = entry.get();
-                if !admit(flight) {
+                if !closes_no_circle(flight) {
                     flights.stats.reentrant += 1;
                     return Boarding::Refused(Refused::Reentrant);
                 }

@@ -4,7 +4,7 @@
 //! any other becomes a task of the leader's runtime, with a timer for its deadline, when it is first woken. From then on
 //! it runs in one place, whether or not its callers stay or are polled.
 
-use super::cycles::Polling;
+use super::circles::Polling;
 use super::error::{Error, message_of};
 use super::inner::{GroupFlight, Inner, Key, Shared, Suspended};
 use super::outcome::{SharedResult, result_of};

@@ -1,6 +1,6 @@
 //! A caller that is on a flight: it waits for the outcome, for its own limit, and at times for the flight's deadline.
 
-use super::cycles::{self, Wait};
+use super::circles::{self, Wait};
 use super::error::Error;
 use super::inner::{GroupFlight, Inner, Key, Shared};
 use super::outcome::{Ending, Generation, Part, Report, Role, result_of};
@@ -97,12 +97,12 @@ impl<K: Key, V: Shared, E: Shared> Waiting<K, V, E> {
 
     /// Records that the load that polls this call waits for its flight, in place of a load that polled it before.
     fn wait_as_polled(&mut self, group: &Inner<K, V, E>) -> Option<Error<E>> {
-        let caller = cycles::polled();
-        if self.wait.as_ref().map(|wait| wait.from()) == caller {
+        let polling_flight = circles::polled();
+        if self.wait.as_ref().map(|wait| wait.from()) == polling_flight {
             return None;
         }
         self.wait = None;
-        self.wait = Wait::begin(caller?, group.id_of(&self.flight));
+        self.wait = Wait::begin(polling_flight?, group.id_of(&self.flight));
         if self.wait.is_some() {
             return None;
         }
