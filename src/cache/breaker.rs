@@ -6,8 +6,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Opens after [`Breaker::MOST`] time-outs in a row. Calls that ran at the same time count once: a call that began before
-/// the last counted time-out belongs to the same wave.
+/// Opens after [`Breaker::MOST_TIMEOUTS`] time-outs in a row. Calls that ran at the same time count once: a call that
+/// began before the last counted time-out belongs to the same wave.
 pub(super) struct Breaker {
     /// Whether an answer came since the last time-out.
     has_answered: AtomicBool,
@@ -39,7 +39,7 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    const MOST: u32 = 3;
+    const MOST_TIMEOUTS: u32 = 3;
 
     /// Whether no time-out was recorded since the last answer.
     pub(super) fn has_answered(&self) -> bool {
@@ -64,7 +64,7 @@ impl Breaker {
             waves.count += 1;
             waves.last = Some(Instant::now());
         }
-        if waves.count >= Self::MOST {
+        if waves.count >= Self::MOST_TIMEOUTS {
             Verdict::GiveUp
         } else {
             Verdict::KeepAsking

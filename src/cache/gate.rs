@@ -17,9 +17,9 @@ use crate::outcomes::{Operation, Reason};
 
 /// Lets calls through, or fails them. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct FaultGate(Arc<Shared>);
+pub(super) struct FaultGate(Arc<SharedGate>);
 
-struct Shared {
+struct SharedGate {
     faults: Switch,
     timeout: Duration,
     is_up: AtomicBool,
@@ -32,7 +32,7 @@ const ATTEMPT: Duration = Duration::from_millis(250);
 
 impl FaultGate {
     pub(super) fn new(faults: Switch, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(SharedGate {
             faults,
             timeout,
             is_up: AtomicBool::new(true),
@@ -55,7 +55,7 @@ impl FaultGate {
     }
 
     async fn pass(&self) -> Result<(), Reason> {
-        let Shared {
+        let SharedGate {
             faults,
             timeout: longest,
             breaker,

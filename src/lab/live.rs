@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::tally::Sources;
-use super::{Shared, milliseconds};
+use super::{SharedLab, milliseconds};
 use crate::metrics::{Metrics, Reading};
 use crate::outcomes::Source;
 
@@ -58,20 +58,20 @@ struct Answering {
 }
 
 const STEP: Duration = Duration::from_secs(1);
-const MOST: usize = 300;
+const MOST_SAMPLES: usize = 300;
 
 impl Live {
     pub(super) fn new(began: Reading) -> Self {
         Self {
             began,
-            samples: Mutex::new(VecDeque::with_capacity(MOST)),
+            samples: Mutex::new(VecDeque::with_capacity(MOST_SAMPLES)),
         }
     }
 
     fn push(&self, metrics: &Metrics, grown: &Reading) {
         let mut samples = self.samples.lock();
         let seq = samples.back().map_or(1, |last| last.seq + 1);
-        if samples.len() == MOST {
+        if samples.len() == MOST_SAMPLES {
             samples.pop_front();
         }
         samples.push_back(Sample {
@@ -114,7 +114,7 @@ impl Live {
 }
 
 /// Takes samples for as long as the lab is there.
-pub(super) async fn sample(lab: Weak<Shared>, mut last: Reading) {
+pub(super) async fn sample(lab: Weak<SharedLab>, mut last: Reading) {
     let mut clock = interval(STEP);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     clock.tick().await;

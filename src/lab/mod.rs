@@ -60,10 +60,10 @@ pub use terminal::{Shown, show};
 /// The lab of one service. Cheap to clone.
 #[derive(Clone)]
 pub struct Lab {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLab>,
 }
 
-struct Shared {
+struct SharedLab {
     ground: Arc<Ground>,
     service: TemplateService,
     _sight: Arc<flights::Sight>,
@@ -110,7 +110,7 @@ impl Lab {
             flights,
             traces: Arc::default(),
         };
-        let shared = Shared {
+        let shared = SharedLab {
             conditions: Arc::new(Conditions::new(faults)),
             live: Live::new(ground.metrics.read()),
             ground: Arc::new(ground),
@@ -129,7 +129,7 @@ impl Lab {
 
     /// Its routes, the page included. From now on the lab takes samples and sends its traffic to `http`.
     pub fn routes(&self, http: Arc<Http>) -> Router {
-        let Shared {
+        let SharedLab {
             conditions, tasks, ..
         } = &*self.shared;
         let lab = Arc::downgrade(&self.shared);
@@ -146,7 +146,7 @@ impl Lab {
 
     /// Ends its run, its faults and its tasks, because the service is about to end.
     pub fn stop(&self) {
-        let Shared { runs, stories, .. } = &*self.shared;
+        let SharedLab { runs, stories, .. } = &*self.shared;
         for run in [runs.last(), stories.last()].into_iter().flatten() {
             run.stop();
         }

@@ -16,7 +16,7 @@ pub(super) struct Run {
 }
 
 struct Course {
-    state: State,
+    state: RunState,
     problem: Option<String>,
     progress: Progress,
     result: Value,
@@ -33,7 +33,7 @@ enum Step {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(super) enum RunState {
     Running,
     Done,
     Stopped,
@@ -69,7 +69,7 @@ pub(super) struct Brief {
     id: u64,
     process: String,
     kind: &'static str,
-    pub(super) state: State,
+    pub(super) state: RunState,
     pub(super) progress: Progress,
 }
 
@@ -88,7 +88,7 @@ impl Run {
             share: 0.0,
         };
         let course = Course {
-            state: State::Running,
+            state: RunState::Running,
             problem: None,
             progress,
             result: json(result),
@@ -136,14 +136,14 @@ impl Run {
     pub(super) fn end(&self, outcome: Result<(), String>) {
         let mut course = self.course.lock();
         match outcome {
-            _ if course.state != State::Running => {}
+            _ if course.state != RunState::Running => {}
             Ok(()) => {
-                course.state = State::Done;
+                course.state = RunState::Done;
                 course.progress.done = course.progress.of;
                 course.progress.share = 1.0;
             }
             Err(problem) => {
-                course.state = State::Failed;
+                course.state = RunState::Failed;
                 course.problem = Some(problem);
             }
         }
@@ -153,9 +153,9 @@ impl Run {
     /// Has it end; says whether it was under way.
     pub(super) fn stop(&self) -> bool {
         let mut course = self.course.lock();
-        let running = course.state == State::Running;
+        let running = course.state == RunState::Running;
         if running {
-            course.state = State::Stopped;
+            course.state = RunState::Stopped;
             self.step.send_replace(Step::Stopping);
         }
         running
@@ -184,7 +184,7 @@ impl Run {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.course.lock().state == State::Running
+        self.course.lock().state == RunState::Running
     }
 
     pub(super) fn brief(&self) -> Brief {

@@ -97,7 +97,7 @@ impl Drop for Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::run::State;
+    use crate::lab::run::RunState;
 
     fn nothing() -> Run {
         Run::new("stampede", 1, &(), &())
@@ -110,7 +110,7 @@ mod tests {
         tokio::time::sleep(LONGEST - Duration::from_secs(1)).await;
         assert!(run.is_running());
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(run.brief().state == State::Failed && run.view().problem.is_some());
+        assert!(run.brief().state == RunState::Failed && run.view().problem.is_some());
     }
 
     #[tokio::test]
@@ -119,7 +119,7 @@ mod tests {
         let begun = runs.begin(nothing(), |_| async { panic!("on purpose") });
         let run = begun.unwrap();
         run.over().await;
-        assert!(run.brief().state == State::Failed);
+        assert!(run.brief().state == RunState::Failed);
         let next = runs.begin(nothing(), |_| async { Ok(()) });
         assert!(next.is_ok_and(|next| next.id == 2));
     }
@@ -132,7 +132,7 @@ mod tests {
         let next = runs.begin(nothing(), |_| async { Ok(()) });
         assert!(matches!(next, Err(NotBegun::Busy)));
         run.over().await;
-        assert!(run.brief().state == State::Stopped);
+        assert!(run.brief().state == RunState::Stopped);
         assert!(runs.begin(nothing(), |_| async { Ok(()) }).is_ok());
     }
 }

@@ -20,7 +20,7 @@ use crate::template::{State, Template, TemplateId, UpdatedAt};
 const FIND: &str = "SELECT name, version, updated_at FROM templates WHERE id = $1 \
      UNION ALL SELECT NULL, version, 0 FROM deleted_templates WHERE id = $1";
 
-/// The function stands in the migrations.
+/// The function is in `migrations/postgres/0003_put.sql`.
 const PUT: &str = "SELECT * FROM put_template($1, $2, $3)";
 
 const PUT_IN_SQLITE: &str = "INSERT INTO templates (id, name, version, updated_at) \

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::engine::{Connection, Engine, has_no_room, refuses_the_caller};
 use super::pool::{Permit, Pooled};
-use super::{CONNECT_TIMEOUT, LoadError, Shared};
+use super::{CONNECT_TIMEOUT, LoadError, SharedStore};
 use crate::metrics::IntGauge;
 
 /// Whether the database can be asked.
@@ -85,7 +85,7 @@ impl Health {
 }
 
 /// Starts the task and waits for its first attempt.
-pub(super) async fn start(shared: &Arc<Shared>) -> AbortOnDropHandle<()> {
+pub(super) async fn start(shared: &Arc<SharedStore>) -> AbortOnDropHandle<()> {
     let tried = Arc::new(Notify::new());
     let first_attempt = tried.notified();
     let task = tokio::spawn(stay_connected(Arc::clone(shared), Arc::clone(&tried)));
@@ -106,7 +106,7 @@ const PING_TIMEOUT: Duration = Duration::from_millis(500);
 /// Longest that migrations may take. They wait for those of other replicas.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
 
-async fn stay_connected(shared: Arc<Shared>, tried: Arc<Notify>) {
+async fn stay_connected(shared: Arc<SharedStore>, tried: Arc<Notify>) {
     let mut migrated = false;
     // A database in memory ends with its last connection.
     let mut _anchor = None;
@@ -136,7 +136,7 @@ async fn stay_connected(shared: Arc<Shared>, tried: Arc<Notify>) {
     }
 }
 
-impl Shared {
+impl SharedStore {
     /// A connection that has just answered, to a database whose schema is up to date, or why there is none.
     async fn connect_and_check(&self, migrated: &mut bool) -> Result<Connection, String> {
         let connected = timeout(CONNECT_TIMEOUT, self.connect())

@@ -154,13 +154,13 @@ pub enum ChangeError {
 
 /// Templates in a database.
 pub struct TemplateStore {
-    shared: Arc<Shared>,
+    shared: Arc<SharedStore>,
     _reconnecting: AbortOnDropHandle<()>,
     _listener: Option<AbortOnDropHandle<()>>,
     notices: Option<mpsc::Receiver<Notice>>,
 }
 
-struct Shared {
+struct SharedStore {
     options: StoreOptions,
     pool: Pool,
     /// Held by the query that opens a connection.
@@ -177,7 +177,7 @@ impl TemplateStore {
     pub async fn open(options: StoreOptions, metrics: Arc<Metrics>) -> Self {
         metrics.db_slots.add(options.slots());
         let hearing = metrics.change_listener_up.clone();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedStore {
             pool: Pool::new(options.max_connections),
             health: health::Health::new(metrics.db_up.clone()),
             demand: Arc::default(),
@@ -240,7 +240,7 @@ impl TemplateStore {
     }
 }
 
-impl Shared {
+impl SharedStore {
     /// Opens one connection. The caller bounds it.
     async fn connect(&self) -> Result<Connection, sqlx::Error> {
         self.check_for_fault()?;
@@ -259,7 +259,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Drop for TemplateStore {
     fn drop(&mut self) {
-        let Shared {
+        let SharedStore {
             metrics, options, ..
         } = &*self.shared;
         metrics.db_slots.sub(options.slots());

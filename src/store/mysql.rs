@@ -254,7 +254,7 @@ pub(super) fn refuses_the_caller(number: u16) -> bool {
 }
 
 /// The most changes that one poll reads.
-const MOST: usize = 10_000;
+const MOST_CHANGES: usize = 10_000;
 
 /// A change bears the time at which it was made, and becomes visible when its transaction commits. So each poll reads
 /// what was made in the last minute, and knows from the poll before what is new. A transaction may take as long.
@@ -285,7 +285,7 @@ pub(super) async fn poll(
             Err(error) if !begun && number(&error) == Some(NO_SUCH_TABLE) => continue,
             changes => changes?,
         };
-        let mut news = window.advance(&changes, MOST);
+        let mut news = window.advance(&changes, MOST_CHANGES);
         if !std::mem::replace(&mut begun, true) {
             news = vec![Notice::Gap];
             hearing.set(1);

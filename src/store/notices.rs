@@ -63,6 +63,8 @@ where
             sleep(PAUSE).await;
         }
     });
+    // The first notice is the first session's gap, or that of its failure. No change can be missed before the first load,
+    // so it is dropped. One that comes later than this is heard like any other.
     let _ = timeout(ANSWER_TIMEOUT, notices.recv()).await;
     (AbortOnDropHandle::new(task), notices)
 }

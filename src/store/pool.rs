@@ -94,7 +94,7 @@ impl Pool {
         let began = Instant::now();
         let for_unknown_id = timeout(longest, self.acquire_for(priority)).await.ok()?;
         // Queries that wait for the half above delay no others, and are not counted.
-        let waiting = Waiting::join(&self.waiting);
+        let waiting = Queued::join(&self.waiting);
         let left = longest.saturating_sub(began.elapsed());
         if self.expected_wait(waiting.others) > left {
             return None;
@@ -240,12 +240,12 @@ impl Pooled {
 }
 
 /// Counts one query that waits for a permit, until it is dropped.
-struct Waiting<'a> {
+struct Queued<'a> {
     count: &'a AtomicUsize,
     others: usize,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> Queued<'a> {
     fn join(count: &'a AtomicUsize) -> Self {
         Self {
             count,
@@ -254,7 +254,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }

@@ -4,13 +4,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::engine::{has_no_room, is_broken};
 use super::pool::{Permit, Pooled};
-use super::{CONNECT_TIMEOUT, Change, ChangeError, LoadError, Priority, Shared};
+use super::{CONNECT_TIMEOUT, Change, ChangeError, LoadError, Priority, SharedStore};
 use crate::fault::Fault;
 use crate::metrics::GaugeGuard;
 use crate::telemetry::traces::{self, Span};
 use crate::template::{State, TemplateId};
 
-impl Shared {
+impl SharedStore {
     pub(super) async fn load(
         &self,
         id: TemplateId,

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use super::connection::{self, Failure, RedisConnection};
+use super::connection::{self, Failure, Reach, RedisConnection};
 use super::{codec, scripts};
 use crate::freshness::Entry;
 use crate::telemetry::traces::{self, Span, SpanKind};
@@ -56,12 +56,12 @@ pub(super) struct Batch {
 /// Lookups that have not been sent.
 #[derive(Default)]
 struct Collected {
-    lookups: Vec<Lookup>,
+    lookups: Vec<PendingLookup>,
     /// Whether a task sends them.
     has_task: bool,
 }
 
-struct Lookup {
+struct PendingLookup {
     id: TemplateId,
     began: Instant,
     answer: oneshot::Sender<Answer>,
@@ -77,18 +77,19 @@ impl Batch {
         id: TemplateId,
         began: Instant,
     ) -> Answer {
-        let Some(has_several_nodes) = redis.has_several_nodes() else {
+        let reach = redis.reach();
+        if reach == Reach::Nothing {
             return Err(Failure::Unavailable);
-        };
+        }
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
         let _under_way = UnderWay(self);
         // One command to several nodes would wait for the slowest of them.
-        if before < FEW || has_several_nodes {
+        if before < FEW || reach == Reach::SeveralNodes {
             return held(id, redis.call_since(began, &scripts::get(&[id])).await);
         }
         let (answer, answered) = oneshot::channel();
         let wait = traces::current().map(|caller| caller.child("cache.wait", SpanKind::Internal));
-        let lookup = Lookup {
+        let lookup = PendingLookup {
             id,
             began,
             answer,
@@ -101,14 +102,14 @@ impl Batch {
     }
 
     /// Adds a lookup. True if it needs a task that sends it.
-    fn collect(&self, lookup: Lookup) -> bool {
+    fn collect(&self, lookup: PendingLookup) -> bool {
         let mut collected = self.collected.lock();
         collected.lookups.push(lookup);
         !std::mem::replace(&mut collected.has_task, true)
     }
 
     /// Takes the lookups that have waited longest, in their order. When there are none, the task ends.
-    fn take(&self) -> Vec<Lookup> {
+    fn take(&self) -> Vec<PendingLookup> {
         let mut collected = self.collected.lock();
         let first = collected.lookups.len().min(MOST_TOGETHER);
         let rest = collected.lookups.split_off(first);
@@ -144,7 +145,7 @@ async fn send_all(batch: Arc<Batch>, redis: RedisConnection) {
 }
 
 /// Asks for all templates at once, and answers each lookup.
-async fn send(redis: RedisConnection, mut lookups: Vec<Lookup>) {
+async fn send(redis: RedisConnection, mut lookups: Vec<PendingLookup>) {
     lookups.retain(|lookup| !lookup.answer.is_closed());
     let Some(began) = lookups.first().map(|lookup| lookup.began) else {
         return;
@@ -175,7 +176,7 @@ async fn send(redis: RedisConnection, mut lookups: Vec<Lookup>) {
 }
 
 /// Begins the span of a command for all lookups, as the child of the first one that is traced.
-fn begin_span(lookups: &[Lookup], command: &Cmd) -> Option<Span> {
+fn begin_span(lookups: &[PendingLookup], command: &Cmd) -> Option<Span> {
     let wait = lookups.iter().find_map(|lookup| lookup.wait.as_ref())?;
     let span = connection::begin_span(wait, command);
     span.set("stampede.batch.lookups", lookups.len() as i64);
@@ -184,7 +185,7 @@ fn begin_span(lookups: &[Lookup], command: &Cmd) -> Option<Span> {
 
 /// Ends it, and what waited for it. All but the first link to it: a viewer shows the command in one trace, and the way to
 /// it in the others.
-fn finish(asking: Option<Span>, lookups: &mut [Lookup], failure: Option<&Failure>) {
+fn finish(asking: Option<Span>, lookups: &mut [PendingLookup], failure: Option<&Failure>) {
     let Some(asking) = asking else { return };
     let waits = lookups.iter_mut().filter_map(|lookup| lookup.wait.take());
     for (nth, wait) in waits.enumerate() {
@@ -222,7 +223,7 @@ mod tests {
                 let (answer, _) = oneshot::channel();
                 let began = Instant::now();
                 let wait = None;
-                batch.collect(Lookup {
+                batch.collect(PendingLookup {
                     id,
                     began,
                     answer,

@@ -69,14 +69,25 @@ pub(super) fn begin_span(caller: &SpanRef, command: &Cmd) -> Span {
     caller.ask(name, "redis", name)
 }
 
+/// What a connection leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// There is no connection.
+    Nothing,
+    /// One server.
+    OneNode,
+    /// The nodes of a cluster.
+    SeveralNodes,
+}
+
 /// The connection. Clones share it, and the last one to be dropped ends the background task.
 #[derive(Clone)]
 pub(super) struct RedisConnection {
-    shared: Arc<Shared>,
+    shared: Arc<SharedConnection>,
     _reconnecting: Arc<AbortOnDropHandle<()>>,
 }
 
-struct Shared {
+struct SharedConnection {
     server: Server,
     connected: ArcSwapOption<Connected>,
     timeout: Duration,
@@ -110,7 +121,7 @@ impl RedisConnection {
         faults: Switch,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedConnection {
             server,
             connected: ArcSwapOption::empty(),
             timeout,
@@ -135,11 +146,13 @@ impl RedisConnection {
         self.shared.connected.load().is_some()
     }
 
-    /// Whether there is a connection, and it is to the nodes of a cluster.
-    pub(super) fn has_several_nodes(&self) -> Option<bool> {
-        let connected = self.shared.connected.load();
-        let connected = connected.as_ref()?;
-        Some(connected.link.has_several_nodes())
+    /// What the connection leads to at the moment.
+    pub(super) fn reach(&self) -> Reach {
+        match &*self.shared.connected.load() {
+            None => Reach::Nothing,
+            Some(connected) if connected.link.has_several_nodes() => Reach::SeveralNodes,
+            Some(_) => Reach::OneNode,
+        }
     }
 
     /// The longest that one call may take.
@@ -169,7 +182,7 @@ impl RedisConnection {
             shared.pass_fault().await?;
             command.query_async(&mut link).await
         });
-        let answered = shared.wait(&connected, began, reply).await;
+        let answered = shared.wait_and_judge(&connected, began, reply).await;
         traces::finish(span, answered.as_ref().err().map(Failure::as_str));
         answered
     }
@@ -195,7 +208,7 @@ impl RedisConnection {
     }
 }
 
-impl Shared {
+impl SharedConnection {
     /// Connects, and connects again whenever the connection is lost. `tried`: an attempt has ended.
     async fn stay_connected(self: Arc<Self>, tried: Arc<Notify>) {
         let mut backoff = Backoff::default();
@@ -292,8 +305,8 @@ impl Shared {
                 self.pass_fault().await?;
                 link.check().await
             });
-            // For a single server `wait` already counts time-outs. Only a cluster counts missed heartbeats here.
-            missed = match self.wait(&connected, Instant::now(), check).await {
+            // Of a single server the time-outs are counted already. Only a cluster's missed heartbeats are counted here.
+            missed = match self.wait_and_judge(&connected, Instant::now(), check).await {
                 Err(_) if connected.link.has_several_nodes() => missed + 1,
                 _ => 0,
             };
@@ -303,8 +316,9 @@ impl Shared {
         }
     }
 
-    /// Waits for a reply, at most the time-out from `began`, and records what it says of the connection.
-    async fn wait<T>(
+    /// Waits for a reply, at most the time-out from `began`. Records what it says of the connection, and drops the
+    /// connection if it is lost or given up.
+    async fn wait_and_judge<T>(
         &self,
         connected: &Arc<Connected>,
         began: Instant,

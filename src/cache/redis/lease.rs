@@ -60,7 +60,7 @@ pub(super) struct Leases {
     /// Tells this replica from the others.
     token: Arc<str>,
     wait_limit: Duration,
-    waiting: Arc<Waiting>,
+    waiting: Arc<WaitingLoads>,
     _listener: AbortOnDropHandle<()>,
     metrics: Arc<Metrics>,
 }
@@ -90,7 +90,7 @@ impl Leases {
         wait_limit: Duration,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(WaitingLoads::default());
         let listener = tokio::spawn(listen(server, Arc::clone(&waiting)));
         Self {
             redis,
@@ -214,16 +214,16 @@ fn length(redis: &RedisConnection) -> u64 {
 
 /// Loads that wait for a lease to be given back.
 #[derive(Default)]
-struct Waiting(Mutex<HashMap<TemplateId, Arc<Notify>>>);
+struct WaitingLoads(Mutex<HashMap<TemplateId, Arc<Notify>>>);
 
 /// One load that waits.
 struct Waiter<'a> {
-    waiting: &'a Waiting,
+    waiting: &'a WaitingLoads,
     id: TemplateId,
     notify: Arc<Notify>,
 }
 
-impl Waiting {
+impl WaitingLoads {
     fn wait_for(&self, id: TemplateId) -> Waiter<'_> {
         let notify = Arc::clone(self.0.lock().entry(id).or_default());
         Waiter {
@@ -253,7 +253,7 @@ impl Drop for Waiter<'_> {
 }
 
 /// Wakes the loads that wait for a lease when it is given back, as long as the service lives.
-async fn listen(server: Server, waiting: Arc<Waiting>) {
+async fn listen(server: Server, waiting: Arc<WaitingLoads>) {
     let mut is_away = false;
     loop {
         let subscribing = timeout(server.longest_connect(), subscribe(&server));

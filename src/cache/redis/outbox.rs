@@ -19,9 +19,9 @@ use crate::outcomes::{Origin, Reason};
 use crate::telemetry::traces::{self, SpanKind, SpanRef};
 use crate::template::TemplateId;
 
-/// At most one command for each template, the one that says most, and not more than [`Outbox::MOST`] in all.
+/// At most one command for each template, the one that says most, and not more than [`Outbox::MOST_WAITING`] in all.
 pub(super) struct Outbox {
-    waiting: Mutex<HashMap<TemplateId, Waiting>>,
+    waiting: Mutex<HashMap<TemplateId, Unsent>>,
     /// How many wait, so that a lookup takes no lock while none does.
     count: AtomicUsize,
     /// Longest that one command may take.
@@ -30,7 +30,7 @@ pub(super) struct Outbox {
 }
 
 #[derive(Clone)]
-struct Waiting {
+struct Unsent {
     command: Cmd,
     says: Rank,
     /// Tells it from a later one for the same template.
@@ -52,7 +52,7 @@ pub(super) enum Kept {
 const MOST_AWAY: usize = 3;
 
 impl Outbox {
-    const MOST: usize = 10_000;
+    const MOST_WAITING: usize = 10_000;
 
     pub(super) fn new(timeout: Duration, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -68,13 +68,13 @@ impl Outbox {
         let mut waiting = self.waiting.lock();
         match waiting.get(&id) {
             Some(other) if other.says > says => return Kept::Yes,
-            None if waiting.len() >= Self::MOST => return Kept::NoRoom,
+            None if waiting.len() >= Self::MOST_WAITING => return Kept::NoRoom,
             Some(_) | None => {}
         }
         let number = fastrand::u64(..);
         waiting.insert(
             id,
-            Waiting {
+            Unsent {
                 command,
                 says,
                 number,
@@ -143,7 +143,7 @@ impl Outbox {
         Ok(())
     }
 
-    fn all(&self) -> Vec<(TemplateId, Waiting)> {
+    fn all(&self) -> Vec<(TemplateId, Unsent)> {
         let waiting = self.waiting.lock();
         waiting
             .iter()
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn there_is_room_for_so_many_and_no_more() {
         let outbox = outbox();
-        for number in 1..=Outbox::MOST as i64 {
+        for number in 1..=Outbox::MOST_WAITING as i64 {
             let kept = outbox.keep(id(number), state(1), redis::cmd("A"));
             assert_eq!(kept, Kept::Yes);
         }

@@ -15,7 +15,7 @@ use tracing::info;
 use super::milliseconds;
 use crate::backends::Faults;
 pub(super) use state::ConditionsOrder;
-use state::{ALL_WELL, State};
+use state::{ALL_WELL, InjectedState};
 
 /// What is the matter, and since when.
 pub(super) struct Conditions {
@@ -25,7 +25,7 @@ pub(super) struct Conditions {
 }
 
 struct Set {
-    state: State,
+    state: InjectedState,
     by: Option<Setter>,
 }
 
@@ -40,7 +40,7 @@ struct Setter {
 #[derive(Serialize)]
 pub(super) struct View {
     #[serde(flatten)]
-    state: State,
+    state: InjectedState,
     injected: Vec<&'static str>,
     mine: bool,
     clears_in_ms: Option<f64>,
@@ -118,7 +118,7 @@ impl Conditions {
         }
     }
 
-    fn apply(&self, state: State) {
+    fn apply(&self, state: InjectedState) {
         state.apply_to(&self.faults);
         self.changed.notify_waiters();
     }

@@ -1,4 +1,4 @@
-//! [`State`]: the traffic and the faults that there can be, and what is injected for each.
+//! [`InjectedState`]: the traffic and the faults that there can be, and what is injected for each.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::lab::limits::LIMITS;
 
 /// The traffic and the faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::lab) struct State {
+pub(in crate::lab) struct InjectedState {
     pub(super) traffic_per_second: u64,
     cache: CacheState,
     cache_slow_ms: u64,
@@ -47,7 +47,7 @@ pub(in crate::lab) struct ConditionsOrder {
 }
 
 /// No faults and no traffic.
-pub(super) const ALL_WELL: State = State {
+pub(super) const ALL_WELL: InjectedState = InjectedState {
     traffic_per_second: 0,
     cache: CacheState::Ok,
     cache_slow_ms: 20,
@@ -56,9 +56,9 @@ pub(super) const ALL_WELL: State = State {
 };
 
 impl ConditionsOrder {
-    pub(super) fn onto(&self, now: State) -> Result<State, &'static str> {
+    pub(super) fn onto(&self, now: InjectedState) -> Result<InjectedState, &'static str> {
         let slow = |asked, now| LIMITS.slow_ms.check(asked, now);
-        Ok(State {
+        Ok(InjectedState {
             traffic_per_second: LIMITS
                 .traffic_per_second
                 .check(self.traffic_per_second, now.traffic_per_second)?,
@@ -70,7 +70,7 @@ impl ConditionsOrder {
     }
 }
 
-impl State {
+impl InjectedState {
     /// Whether there is anything to clear.
     pub(super) fn is_anything_set(self) -> bool {
         self.traffic_per_second > 0
@@ -129,13 +129,13 @@ mod tests {
             traffic_per_second: Some(traffic),
             ..ConditionsOrder::default()
         };
-        let down = State {
+        let down = InjectedState {
             database: DatabaseState::Down,
             ..ALL_WELL
         };
         assert_eq!(
             order(2_000).onto(down),
-            Ok(State {
+            Ok(InjectedState {
                 traffic_per_second: 2_000,
                 ..down
             })
