@@ -3,11 +3,11 @@
 //! The path of a request, one module after the other:
 //!
 //! - [`http`] parses it, admits it, and turns the answer into status, headers and bytes;
-//! - [`service`] is the path itself: near copy, cache, local copy, flight, stale copy;
+//! - [`service`] is the path itself: near copy, cache, local copy, flight, older copy;
 //! - [`freshness`] decides what may be shown and stored: its docs are the page to read first;
 //! - [`cache`] asks Redis, or the cache inside the process that stands in for it;
 //! - [`singleflight`] runs one load per template at a time, and is usable on its own;
-//! - [`store`] asks PostgreSQL or SQLite, with a hard limit of queries;
+//! - [`store`] asks PostgreSQL, MySQL or SQLite, with a hard limit of queries;
 //! - [`template`] is what it is all about.
 //!
 //! Around them: [`config`] reads the settings, [`backends`] and [`app`] build the parts and run them, [`metrics`] counts

@@ -10,13 +10,15 @@ pub enum Source {
     Hit,
     /// The in-process copy that Redis or the database has just confirmed.
     Near,
-    /// The in-process copy, while the cache could not be asked.
+    /// The in-process copy, while the cache could not be asked, or rejected writes and had no entry.
     Local,
     /// The database, by this caller's own load or change.
     Loaded,
-    /// The database, by another caller's load.
+    /// The database, by a load that was not this caller's own: another caller's, another replica's, or one here that had
+    /// just ended.
     Shared,
-    /// The last-known-good copy.
+    /// A copy that may be old, and is marked so: a cached one that is being loaded again, the stand-in for a slow load, or
+    /// the last-known-good. [`StaleReason`] tells them apart.
     Stale,
     /// Nowhere: there is no such template.
     NotFound,
@@ -35,16 +37,16 @@ pub enum ShedReason {
     Waiters,
     /// `DB_QUEUE_TIMEOUT`.
     DbQueue,
-    /// `REQUEST_TIMEOUT`, or the flight's own deadline.
+    /// `REQUEST_TIMEOUT`, the deadline of the flight, or the longest that a load without a flight may take.
     Deadline,
 }
 
 /// Why an answer was stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleReason {
-    /// The load took longer than `SOFT_TIMEOUT`.
+    /// The load took longer than `SOFT_TIMEOUT`: the stand-in answered.
     Slow,
-    /// The load failed or was refused.
+    /// The load failed or was refused: the last-known-good answered.
     Failed,
     /// `STALE_WHILE_REVALIDATE`: it is being loaded again.
     Revalidating,

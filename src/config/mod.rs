@@ -76,6 +76,7 @@ pub struct Config {
     /// Beta of XFetch: a higher one reloads a template earlier before its TTL ends; `off` = never before
     ///
     /// Example: 1.0
+    // The full path: clap takes `Option` for a setting that may be left out, and this one always has a value.
     #[arg(long, env, default_value = "off", value_parser = early_refresh)]
     pub early_refresh: std::option::Option<f64>,
     /// How long after its TTL the old value answers, marked stale, while one load runs
@@ -83,7 +84,7 @@ pub struct Config {
     /// Example: 10s
     #[arg(long, env, default_value = "0s", value_parser = duration(Duration::ZERO, 30 * DAY))]
     pub stale_while_revalidate: Duration,
-    /// Longest wait for a load while a good copy exists; then the copy answers, marked stale, and the load goes on; `0s` = wait
+    /// Longest wait for a load while there is a stand-in, a copy of the highest version known; then it answers, marked stale, and the load goes on; `0s` = wait
     ///
     /// Example: 300ms
     #[arg(long, env, default_value = "300ms", value_parser = duration(Duration::ZERO, MINUTE))]
@@ -155,6 +156,7 @@ pub struct Config {
     /// The page at `/`: `true`, `false`, or `auto` = only with a loopback HTTP_ADDR, embedded database and embedded cache
     ///
     /// Example: true
+    // The full path: clap takes `Option` for a setting that may be left out, and this one always has a value.
     #[arg(id = "lab", long = "lab", env = "LAB", default_value = "auto", value_parser = choice(LAB))]
     pub lab_asked: std::option::Option<bool>,
     /// Host names of the lab besides this machine's own, separated by commas

@@ -56,7 +56,7 @@ pub struct TraceSampler {
     /// Whether the caller decides, if it says so.
     pub by_parent: bool,
     /// The share of the others; none for that of `OTEL_TRACES_SAMPLER_ARG`.
-    pub share: std::option::Option<f64>,
+    pub share: Option<f64>,
 }
 
 const SAMPLERS: [(&str, TraceSampler); 6] = [

@@ -19,7 +19,8 @@ use crate::template::{Template, TemplateId};
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// 200 with the template's bytes, or 304 if the caller knows this version. `headers` is empty memory for its headers.
+/// 200 with the template's bytes, or 304 if the caller knows this version. `headers` is an empty map with
+/// room for its headers.
 pub(super) fn template(
     mut headers: HeaderMap,
     id: TemplateId,
