@@ -71,7 +71,7 @@ impl MemoryCache {
         }
     }
 
-    pub(super) fn forget(&self, id: TemplateId) {
+    pub(super) fn delete(&self, id: TemplateId) {
         self.copies.remove(id);
     }
 

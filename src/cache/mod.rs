@@ -74,10 +74,10 @@ impl TemplateCache {
     }
 
     /// Removes a template that may have changed to an unknown version.
-    pub async fn forget(&self, id: TemplateId) {
+    pub async fn delete(&self, id: TemplateId) {
         match self {
-            Self::Redis(cache) => cache.forget(id).await,
-            Self::Memory(cache) => cache.forget(id),
+            Self::Redis(cache) => cache.delete(id).await,
+            Self::Memory(cache) => cache.delete(id),
         }
     }
 

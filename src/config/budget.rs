@@ -15,8 +15,8 @@ impl Config {
         if self.fleet_lease { 3 } else { 2 }
     }
 
-    /// The longest that one load can take: the wait for a connection, the query and the fill.
-    pub fn flight_deadline(&self) -> Duration {
+    /// The longest that a load can take that asks no other replica: the wait for a connection, the query and the fill.
+    pub fn longest_own_load(&self) -> Duration {
         self.db_queue_timeout + self.db_timeout + self.redis_timeout
     }
 
@@ -24,21 +24,24 @@ impl Config {
     /// load within the request's time-out.
     pub fn fleet_patience(&self) -> Duration {
         let left = self.request_timeout.saturating_sub(self.sum_of_the_parts());
-        self.flight_deadline().min(left)
+        self.longest_own_load().min(left)
     }
 
-    /// The longest that a flight can take: the agreement with other replicas, then its load.
-    pub fn longest_flight(&self) -> Duration {
+    /// When a flight is ended: after the agreement with other replicas, if any, and its own load.
+    pub fn flight_deadline(&self) -> Duration {
         if self.fleet_lease {
-            self.fleet_patience() + self.redis_timeout + self.flight_deadline()
+            self.fleet_patience() + self.redis_timeout + self.longest_own_load()
         } else {
-            self.flight_deadline()
+            self.longest_own_load()
         }
     }
 
-    /// How long after a change a load that began before it can still run, here or in another replica.
+    /// How long after a change what was read before it may still reach a cache, here or from another replica.
+    ///
+    /// Twice an own load. Once is the load itself, which is given up then. The rest is for what this process cannot
+    /// bound: a command that Redis runs after its time-out, a notice that comes late, and clocks that differ.
     pub fn longest_load(&self) -> Duration {
-        self.flight_deadline() * 2
+        self.longest_own_load() * 2
     }
 
     pub(super) fn contradictions(&self) -> Vec<Problem> {

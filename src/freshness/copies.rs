@@ -46,14 +46,14 @@ impl Copies {
         }
     }
 
-    /// The entry that may answer from here, if any (rules 1 to 4).
+    /// The entry that may answer from here, if any (R1 to R4).
     pub fn answer(&self, id: TemplateId, now: Moment) -> Option<Entry> {
-        let entry = self.known(id).and_then(Known::into_current)?;
+        let entry = self.known(id).and_then(Known::unless_superseded)?;
         let answers = self.rules.shows(&entry, now) != Shows::Nothing;
         (answers && self.ignored.admits(&entry)).then_some(entry)
     }
 
-    /// The entry that answers without asking Redis (rule 6).
+    /// The entry that answers without asking Redis (R6).
     pub fn near(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         if self.rules.near_for.is_zero() {
             return None;
@@ -61,28 +61,28 @@ impl Copies {
         let known = self.known(id)?;
         let is_confirmed = known.confirmed_at >= self.ignored.moment()
             && now < known.confirmed_at.after(self.rules.near_for);
-        let entry = known.into_current()?;
+        let entry = known.unless_superseded()?;
         (is_confirmed && self.rules.shows(&entry, now) == Shows::Fresh).then_some(entry)
     }
 
-    /// The entry that stands in for a slow load (rule 7).
+    /// The stand-in: what answers in place of a slow load (R7). It is not superseded.
     pub fn stand_in(&self, id: TemplateId, now: Moment) -> Option<Entry> {
-        let entry = self.known(id).and_then(Known::into_current)?;
-        let is_good = self.rules.is_last_known_good(&entry, now);
-        (is_good && self.ignored.admits(&entry)).then_some(entry)
+        let entry = self.known(id).and_then(Known::unless_superseded)?;
+        let is_within = self.rules.is_within_stale_for(&entry, now);
+        (is_within && self.ignored.admits(&entry)).then_some(entry)
     }
 
-    /// The entry that may answer when nothing else can (rule 8).
+    /// The last-known-good: what answers when nothing else can (R8). It may be superseded.
     pub fn last_known_good(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         let entry = self.known(id)?.entry;
-        self.rules.is_last_known_good(&entry, now).then_some(entry)
+        self.rules.is_within_stale_for(&entry, now).then_some(entry)
     }
 
     /// The answer that a load has brought since this moment, at which the caller asked the cache.
     pub fn learnt_since(&self, id: TemplateId, moment: Moment) -> Option<Entry> {
-        let entry = self.known(id).and_then(Known::into_current)?;
+        let entry = self.known(id).and_then(Known::unless_superseded)?;
         let is_answer = entry.content != Content::Tombstone;
-        let is_later = entry.stored_at >= moment && self.ignored.admits(&entry);
+        let is_later = entry.answered_at >= moment && self.ignored.admits(&entry);
         (is_answer && is_later).then_some(entry)
     }
 
@@ -97,9 +97,9 @@ impl Copies {
         self.map.is_none() || self.known(id).is_some_and(existed)
     }
 
-    /// Stores an entry unless it is superseded (rules 10 and 13).
+    /// Stores an entry unless it is superseded (R10 and R13).
     pub fn store(&self, id: TemplateId, entry: &Entry) -> Stored {
-        self.confirm(id, entry, entry.stored_at)
+        self.confirm(id, entry, entry.answered_at)
     }
 
     /// The same for an entry that Redis, asked at this moment, has just confirmed.
@@ -111,7 +111,7 @@ impl Copies {
         let is_news =
             |known: &Known| !self.rules.near_for.is_zero() && known.confirmed_at < asked_at;
         let is_here = |known: Known| {
-            known.is_current()
+            !known.is_superseded()
                 && known.entry.content != Content::Tombstone
                 && known.entry.is_same_answer(entry)
                 && !is_news(&known)
@@ -124,13 +124,13 @@ impl Copies {
                 return (Stored::Yes, Some(self.known_by(entry, asked_at)));
             };
             let is_refused =
-                entry.version < known.version && entry.stored_at < known.refuse_older_until;
+                entry.version < known.version && entry.answered_at < known.refuse_older_until;
             if is_refused {
                 return (Stored::Superseded, None);
             }
             let is_later = known.entry.version != entry.version
                 || known.entry.content == Content::Tombstone
-                || known.entry.stored_at < entry.stored_at
+                || known.entry.answered_at < entry.answered_at
                 || known.entry.is_same_answer(entry) && is_news(&known);
             (
                 Stored::Yes,
@@ -139,7 +139,7 @@ impl Copies {
         })
     }
 
-    /// Takes note of a change to the version of this tombstone (rule 11). The entry stays, as the last-known-good.
+    /// Takes note of a change to the version of this tombstone (R11). The entry stays, as the last-known-good.
     pub fn note(&self, id: TemplateId, tombstone: &Entry) -> Noted {
         let Some(map) = &self.map else {
             return Noted::News;
@@ -154,7 +154,7 @@ impl Copies {
         })
     }
 
-    /// A change may have been made (rule 15). Returns the tombstone of the version after the certain one, of which this
+    /// A change may have been made (R15). Returns the tombstone of the version after the certain one, of which this
     /// process has taken note; none if no version is known.
     pub fn suspect(&self, id: TemplateId, now: Moment) -> Option<Entry> {
         self.map.as_ref()?.update(id, |known| {
@@ -174,7 +174,7 @@ impl Copies {
         }
     }
 
-    /// Ignores what was stored before this moment (rule 4). It may still be the last-known-good.
+    /// Ignores what was stored before this moment (R4). It may still be the last-known-good.
     pub fn ignore_before(&self, now: Moment) {
         self.ignored.raise(now);
     }
@@ -186,9 +186,9 @@ impl Copies {
         }
     }
 
-    /// Whether what a load brought may be stored (rule 12). `is_current`: its flight was not forgotten.
-    pub fn judge_load(&self, began: LoadBegan, is_current: bool) -> MayStore {
-        if is_current && self.ignored.gaps() == began.gaps {
+    /// Whether what a load brought may be stored (R12). `is_forgotten`: its flight was.
+    pub fn judge_load(&self, began: LoadBegan, is_forgotten: bool) -> MayStore {
+        if !is_forgotten && self.ignored.gaps() == began.gaps {
             MayStore::Yes
         } else {
             MayStore::TombstoneOnly
@@ -205,7 +205,7 @@ impl Copies {
             confirmed_at,
             version: entry.version,
             certain_version: entry.version,
-            refuse_older_until: entry.stored_at.after(self.rules.refuse_older_for()),
+            refuse_older_until: entry.answered_at.after(self.rules.refuse_older_for()),
         }
     }
 }
@@ -226,16 +226,16 @@ struct Known {
 }
 
 impl Known {
-    /// Whether the entry is not superseded (rule 3).
-    fn is_current(&self) -> bool {
-        self.entry.version >= self.version
+    /// Whether a higher version than the entry's is known (R3).
+    fn is_superseded(&self) -> bool {
+        self.entry.version < self.version
     }
 
     /// What is known once a tombstone has come. The entry stays.
     fn with_tombstone(known: Option<Self>, tombstone: &Entry, certain_version: i64) -> Self {
         let (entry, confirmed_at) = match known {
             Some(known) => (known.entry, known.confirmed_at),
-            None => (tombstone.clone(), tombstone.stored_at),
+            None => (tombstone.clone(), tombstone.answered_at),
         };
         Self {
             entry,
@@ -246,8 +246,8 @@ impl Known {
         }
     }
 
-    fn into_current(self) -> Option<Entry> {
-        self.is_current().then_some(self.entry)
+    fn unless_superseded(self) -> Option<Entry> {
+        (!self.is_superseded()).then_some(self.entry)
     }
 }
 

@@ -54,16 +54,17 @@ pub struct Entry {
     pub version: i64,
     /// What is known.
     pub content: Content,
-    /// When the database said so.
-    pub stored_at: Moment,
+    /// When the database's answer came; a tombstone's: when the change became known. The TTL ends earlier than a TTL after
+    /// it, because it counts from when the query was sent.
+    pub answered_at: Moment,
     /// When its TTL ends.
     pub expires_at: Moment,
-    /// How long the database took to say so, in microseconds.
+    /// How long the database took to answer, in microseconds.
     pub cost_micros: u64,
 }
 
 impl Entry {
-    /// What the database has just said after taking this long, for as long as `ttl`.
+    /// What the database has just answered after taking this long, for as long as `ttl` from now.
     pub fn new(state: State, now: Moment, ttl: Duration, cost: Duration) -> Self {
         let version = state.version();
         let content = match state {
@@ -73,7 +74,7 @@ impl Entry {
         Self {
             version,
             content,
-            stored_at: now,
+            answered_at: now,
             expires_at: now.after(ttl),
             cost_micros: u64::try_from(cost.as_micros()).unwrap_or(u64::MAX),
         }
@@ -84,7 +85,7 @@ impl Entry {
         Self {
             version,
             content: Content::Tombstone,
-            stored_at: now,
+            answered_at: now,
             expires_at: now.after(longest_load),
             cost_micros: 0,
         }
@@ -107,12 +108,12 @@ impl Entry {
 
     /// Whether both are the same answer of the database.
     pub fn is_same_answer(&self, other: &Self) -> bool {
-        (self.version, self.stored_at) == (other.version, other.stored_at)
+        (self.version, self.answered_at) == (other.version, other.answered_at)
     }
 
-    /// How long ago the database said so.
+    /// How long ago the database answered.
     pub fn age(&self, now: Moment) -> Duration {
-        now.since(self.stored_at)
+        now.since(self.answered_at)
     }
 
     /// Whole seconds that are left of its TTL, rounded down; negative once it is over.
@@ -130,10 +131,10 @@ impl Entry {
 mod tests {
     use super::*;
 
-    fn absent(stored_at: u64, ttl_ms: u64) -> Entry {
+    fn absent(answered_at: u64, ttl_ms: u64) -> Entry {
         Entry::new(
             State::Absent { version: 0 },
-            Moment(stored_at),
+            Moment(answered_at),
             Duration::from_millis(ttl_ms),
             Duration::from_millis(10),
         )

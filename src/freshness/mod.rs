@@ -6,9 +6,11 @@
 //! says what they may do. The rest of the crate asks [`Rules`] and [`Copies`], and decides nothing about age or order
 //! itself.
 //!
-//! An [`Entry`] is one answer of the database: a version, what it is ([`Content`]: a template, or its absence), when the
-//! database said so, and when its TTL ends. A third content is the *tombstone*: a change to this version is known, its
+//! An [`Entry`] is one answer of the database: a version, what it is ([`Content`]: a template, or its absence), when
+//! that answer came, and when its TTL ends. A third content is the *tombstone*: a change to this version is known, its
 //! result is not.
+//!
+//! The rules are cited by their numbers, as R1 to R15.
 //!
 //! # What may be shown
 //!
@@ -24,18 +26,20 @@
 //!    ahead, may have written a later end.
 //! 6. **A near copy answers without asking Redis** ([`Copies::near`]), if `NEAR_FOR` is set: within its TTL, and for
 //!    `NEAR_FOR` after Redis or the database confirmed it. A gap ends that at once, until it is confirmed again.
-//! 7. **When a load takes longer than `SOFT_TIMEOUT`, a copy stands in** ([`Copies::stand_in`]), marked as stale, while the
-//!    load goes on. It must be the highest version that this replica knows, from after the last gap, and within `STALE_FOR`.
-//! 8. **When nothing else can answer, the last-known-good copy does**, for `STALE_FOR` after its TTL, marked as stale
+//! 7. **When a load takes longer than `SOFT_TIMEOUT`, the stand-in answers** ([`Copies::stand_in`]), marked as stale, while
+//!    the load goes on. It must be the highest version that this replica knows, from after the last gap, and within
+//!    `STALE_FOR`.
+//! 8. **When nothing else can answer, the last-known-good does**, for `STALE_FOR` after its TTL, marked as stale
 //!    ([`Copies::last_known_good`]). It may be superseded: an old template is better than none. An absence is not.
-//! 9. **A load answers its callers.** A follower whose flight began before this replica learnt of a higher version joins
-//!    the next flight instead. A leader keeps its own result even if it is lower: the database may have been restored
-//!    from a backup ([`is_enough`]).
+//! 9. **A follower never gets less than this replica knew when it asked, except on its third flight** ([`is_enough`]). A
+//!    flight that began before this replica learnt of a higher version may bring less: the follower joins the next one. A
+//!    leader keeps its own result even if it is lower: the database may have been restored from a backup.
 //!
 //! # What may be stored
 //!
 //! 10. **A lower version never replaces a higher one**, in the local copy ([`Copies::store`]) as in Redis, where a script
-//!     compares and stores in one step ([`replaces`]). Of the same version the later answer is kept.
+//!     compares and stores in one step, as [`replaces`] says. Of the same version the local copy keeps the answer that the
+//!     database gave later, and Redis the one that arrived last.
 //! 11. **A tombstone replaces lower versions only.** From then on it refuses loads that began before the change.
 //! 12. **A load that was overtaken is shown but not stored** ([`Copies::judge_load`]): one whose flight was forgotten, or
 //!     during which a gap began. A tombstone of its version is stored instead, so that what its callers have seen is not
@@ -52,22 +56,22 @@
 //!
 //! Going back means that a replica shows a version as current, to a request that began after it had shown, written or been
 //! told of a higher one. Each answer comes from one of three places. From the local copy, it is the highest version this
-//! replica knows (3, 10), or a copy that is marked as stale (7, 8). From Redis, it is compared with the local copy first: a
-//! lower version is not shown, and the template is loaded (3). From a load, it is stored locally, or leaves a tombstone
-//! there (10, 12), and a follower that gets a lower one asks again, three times at most (9). So every version that was shown
-//! is remembered, and everything that is shown as current is compared with what is remembered. Two exceptions are
-//! deliberate. The local copy is bounded: a template that was evicted is known no more, and then only rules 1, 10 and 14
-//! hold, in Redis. And a restored database may go back (9, 13).
+//! replica knows (R3, R10), or a copy that is marked as stale (R7, R8). From Redis, it is compared with the local copy
+//! first: a lower version is not shown, and the template is loaded (R3). From a load, it is stored locally, or leaves a
+//! tombstone there (R10, R12), and a follower that gets a lower one asks again, three times at most (R9). So every version
+//! that was shown is remembered, and everything that is shown as current is compared with what is remembered. Two exceptions are
+//! deliberate. The local copy is bounded: a template that was evicted is known no more, and then only R1, R10 and R14
+//! hold, in Redis. And a restored database may go back (R9, R13).
 //!
 //! After a write through one replica, requests to that replica get nothing older at once. The other replicas show nothing
 //! older as soon as Redis or the database's notice tells them, and at the latest when their entry's TTL ends or their
-//! longest load has ended (1, 5).
+//! longest load has ended (R1, R5).
 //!
 //! # Clocks
 //!
-//! Times are those of the replica that stored an entry. Rules 4, 6 and 13 compare them with this replica's clock, so that
+//! Times are those of the replica that stored an entry. R4, R6 and R13 compare them with this replica's clock, so that
 //! the clocks of replicas should agree within a second, as NTP keeps them. A clock that is ahead makes an entry look later
-//! than a gap. Its TTL still ends within `CACHE_TTL` (5).
+//! than a gap. Its TTL still ends within `CACHE_TTL` (R5).
 
 mod copies;
 mod entry;

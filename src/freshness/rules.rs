@@ -26,7 +26,7 @@ pub struct Rules {
     pub longest_load: Duration,
 }
 
-/// Whether an entry may answer (rules 1 and 2).
+/// Whether an entry may answer (R1 and R2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shows {
     /// Its TTL lasts.
@@ -48,7 +48,7 @@ pub enum Stored {
     No,
 }
 
-/// Whether the result of a load may be stored (rule 12).
+/// Whether the result of a load may be stored (R12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MayStore {
     /// Nothing has overtaken the load.
@@ -71,7 +71,7 @@ impl Rules {
         }
     }
 
-    /// The entry for what the database has just said after taking this long (rule 1).
+    /// The entry for what the database has just said after taking this long (R1).
     pub fn entry(&self, state: State, now: Moment, took: Duration) -> Entry {
         let ttl = match state {
             State::Present(_) => self.ttl,
@@ -81,12 +81,12 @@ impl Rules {
         Entry::new(state, now, ttl.saturating_sub(took), took)
     }
 
-    /// A tombstone for a change that has just become known (rule 11).
+    /// A tombstone for a change that has just become known (R11).
     pub fn tombstone(&self, version: i64, now: Moment) -> Entry {
         Entry::tombstone(version, now, self.longest_load)
     }
 
-    /// Whether an entry may answer (rules 1 and 2).
+    /// Whether an entry may answer (R1 and R2).
     pub fn shows(&self, entry: &Entry, now: Moment) -> Shows {
         let is_within_ttl = entry.is_within_ttl(now);
         match entry.content {
@@ -96,7 +96,7 @@ impl Rules {
         }
     }
 
-    /// What is left of an entry that Redis holds, if anything is (rules 4 and 5).
+    /// What is left of an entry that Redis holds, if anything is (R4 and R5).
     pub fn believe(&self, entry: Entry, ignored: &IgnoreBefore, now: Moment) -> Option<Entry> {
         let expires_at = entry.expires_at.min(now.after(self.ttl));
         let entry = Entry {
@@ -106,19 +106,20 @@ impl Rules {
         ignored.admits(&entry).then_some(entry)
     }
 
-    /// Whether an entry may answer when nothing else can (rule 8).
-    pub fn is_last_known_good(&self, entry: &Entry, now: Moment) -> bool {
+    /// Whether a template's TTL ended no longer than `STALE_FOR` ago: so long it may stand in for a slow load, and be the
+    /// last-known-good (R7 and R8).
+    pub fn is_within_stale_for(&self, entry: &Entry, now: Moment) -> bool {
         matches!(entry.content, Content::Template(_))
             && now < entry.expires_at.after(self.stale_for)
     }
 
-    /// How long an entry refuses older versions in this process (rule 13).
+    /// How long an entry refuses older versions in this process (R13).
     pub fn refuse_older_for(&self) -> Duration {
         self.ttl + self.longest_load
     }
 
-    /// How long Redis keeps an entry: while it may answer, and while a load of something older may be under way (rules 2
-    /// and 13). A tombstone never answers.
+    /// How long Redis keeps an entry: while it may answer, and while a load of something older may be under way (R2
+    /// and R13). A tombstone never answers.
     pub fn kept_in_redis_for(&self, entry: &Entry, now: Moment) -> Duration {
         let answers_until = match entry.content {
             Content::Template(_) => entry.expires_at.after(self.stale_window),
@@ -128,7 +129,10 @@ impl Rules {
     }
 }
 
-/// Whether an entry replaces the one that is held (rules 10 and 11). In Redis, a script decides the same.
+/// Whether an entry replaces the one that Redis holds (R10 and R11).
+///
+/// Redis' script has to decide the same, and tests compare the two. [`Copies::store`](super::Copies::store) follows the
+/// same rules with what it knows besides: versions that were never seen, and until when they refuse older ones.
 pub fn replaces(held: &Entry, new: &Entry) -> bool {
     match new.content {
         Content::Template(_) | Content::Absent => held.version <= new.version,
@@ -136,13 +140,13 @@ pub fn replaces(held: &Entry, new: &Entry) -> bool {
     }
 }
 
-/// Whether a load's result answers a caller of a replica that knows this version (rule 9).
+/// Whether a load's result answers a caller of a replica that knows this version (R9).
 pub fn is_enough(known: Option<i64>, loaded: i64, by_own_query: bool) -> bool {
     by_own_query || known.is_none_or(|known| known <= loaded)
 }
 
 /// How much an invalidation says: a later state says more, and a state more than a tombstone of it. The least says only
-/// that something has changed (rule 14).
+/// that something has changed (R14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
     version: Option<i64>,
@@ -165,7 +169,7 @@ impl Rank {
     }
 }
 
-/// The moment before which stored entries are ignored, because changes since may have been missed (rule 4).
+/// The moment before which stored entries are ignored, because changes since may have been missed (R4).
 #[derive(Debug, Default)]
 pub struct IgnoreBefore {
     moment: AtomicU64,
@@ -183,7 +187,7 @@ impl IgnoreBefore {
 
     /// Whether the entry counts.
     pub fn admits(&self, entry: &Entry) -> bool {
-        entry.stored_at >= self.moment()
+        entry.answered_at >= self.moment()
     }
 
     pub(super) fn moment(&self) -> Moment {

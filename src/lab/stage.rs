@@ -65,7 +65,7 @@ impl Stage {
             return Err("the database cannot be reached".into());
         }
         if let Some(template) = expired {
-            cache.forget(template).await;
+            cache.delete(template).await;
         }
         // Whoever performs later would otherwise find the machine warmer, and nobody's dials are what is measured.
         if !strategy.is_protected() {

@@ -1,4 +1,15 @@
-//! Loading a template: flight, lease, query, fill.
+//! Loading a template: flight, lease, query, fill. Each function calls the next one:
+//!
+//! ```text
+//! load
+//! ├─ load_shared                                 a flight, and the next one if it brought too little (R9)
+//! │  └─ join_or_start_flight                     one load for all who ask meanwhile
+//! │     └─ load_here_or_from_another_replica     one load for all replicas, with FLEET_LEASE
+//! │        └─ query                              the database; may its answer be stored? (R12)
+//! │           └─ fill                            the local copy, then Redis (R10)
+//! └─ load_alone                                  with PROTECTION=off: query, and so on
+//! refresh                                        a flight that nobody waits for, behind an answer
+//! ```
 //!
 //! A load belongs to no caller: it goes on when its callers leave. It fills Redis and the local copy before its flight
 //! lands, so that a later caller finds one or the other.
@@ -9,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tracing::error;
 
-use super::loaded::{Loaded, Origin};
+use super::loaded::{Loaded, LoadedBy, NotLoaded};
 use super::read::Asked;
 use super::traced::{self, Wait};
 use super::{Answer, Refusal, TemplateService};
@@ -34,7 +45,7 @@ pub(super) fn flights(
     landed: impl Fn(&Landing<'_, TemplateId>) + Send + Sync + 'static,
 ) -> Group<TemplateId, Loaded, LoadError> {
     Group::builder()
-        .deadline(config.longest_flight())
+        .deadline(config.flight_deadline())
         .max_callers(config.max_waiters)
         .on_landing(move |landing| {
             count_landing(&metrics, landing);
@@ -50,7 +61,7 @@ impl TemplateService {
         id: TemplateId,
         asked: Asked,
         wait_limit: Duration,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, NotLoaded> {
         match self.parts.protection {
             Protection::Singleflight => self.load_shared(id, asked, wait_limit).await,
             Protection::Off => self.load_alone(id, asked, wait_limit).await,
@@ -63,12 +74,12 @@ impl TemplateService {
         id: TemplateId,
         asked: Asked,
         wait_limit: Duration,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, NotLoaded> {
         let (known, began) = (self.parts.copies.known_version(id), Instant::now());
         let mut flights = 1;
         loop {
             let left = wait_limit.saturating_sub(began.elapsed());
-            let answer = self.fly(id, asked, left).await?;
+            let answer = self.join_or_start_flight(id, asked, left).await?;
             let by_own_query = answer.source == Source::Loaded;
             if is_enough(known, answer.entry.version, by_own_query) || flights == MOST_FLIGHTS {
                 return Ok(answer);
@@ -77,12 +88,13 @@ impl TemplateService {
         }
     }
 
-    async fn fly(
+    /// Waits for the flight of a template, which this caller starts if there is none.
+    async fn join_or_start_flight(
         &self,
         id: TemplateId,
         asked: Asked,
         wait_limit: Duration,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, NotLoaded> {
         let service = self.clone();
         let wait = Wait::begin(&self.parts.flights, id);
         let waits = wait.as_ref().and_then(Wait::span);
@@ -93,8 +105,12 @@ impl TemplateService {
                 let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
                 // A load may have landed while this caller was on its way from the cache to the flight.
                 match service.parts.copies.learnt_since(id, asked.at) {
-                    Some(entry) => Ok(Loaded::by(Origin::EarlierLoad, entry)),
-                    None => service.lead(id, None, || loading.is_current()).await,
+                    Some(entry) => Ok(Loaded::without_query(LoadedBy::EarlierLoad, entry)),
+                    None => {
+                        service
+                            .load_here_or_from_another_replica(id, None, || !loading.is_current())
+                            .await
+                    }
                 }
             };
             within(span.as_ref(), load)
@@ -119,7 +135,7 @@ impl TemplateService {
                 service.parts.metrics.refresh.of(reason).inc();
                 let _in_flight = GaugeGuard::raise(&service.parts.metrics.singleflight_in_flight);
                 service
-                    .lead(id, Some(&cached), || loading.is_current())
+                    .load_here_or_from_another_replica(id, Some(&cached), || !loading.is_current())
                     .await
             };
             within(span.as_ref(), load)
@@ -134,28 +150,30 @@ impl TemplateService {
         id: TemplateId,
         asked: Asked,
         wait_limit: Duration,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Answer, NotLoaded> {
         let service = self.clone();
         let load = self.parts.tasks.spawn(carry(async move {
             timeout(
-                service.parts.flight_deadline,
-                service.query_for_readers(id, || true),
+                service.parts.longest_own_load,
+                service.query_for_readers(id, || false),
             )
             .await
         }));
         match timeout(wait_limit, load).await {
-            Ok(Ok(Ok(loaded))) => Ok(loaded?.answer(asked, None)),
-            Ok(Err(_panic)) => Err(Refusal::Failed),
-            Ok(Ok(Err(_))) | Err(_) => Err(Refusal::Shed(ShedReason::Deadline)),
+            Ok(Ok(Ok(Ok(loaded)))) => Ok(loaded.answer(asked, None)),
+            Ok(Ok(Ok(Err(error)))) => Err(NotLoaded::Refused(error.into())),
+            Ok(Ok(Err(_))) => Err(NotLoaded::Refused(Refusal::Shed(ShedReason::Deadline))),
+            Ok(Err(_panic)) => Err(NotLoaded::Refused(Refusal::Failed)),
+            Err(_) => Err(NotLoaded::LimitReached),
         }
     }
 
     /// Loads a template unless another replica does (`FLEET_LEASE`). `cached` is not the news that a refresh waits for.
-    async fn lead(
+    async fn load_here_or_from_another_replica(
         &self,
         id: TemplateId,
         cached: Option<&Entry>,
-        is_current: impl Fn() -> bool,
+        is_forgotten: impl Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
         let began = Instant::now();
         let store_if_news = |entry: &Entry| {
@@ -163,9 +181,12 @@ impl TemplateService {
                 && self.parts.copies.store(id, entry) != Stored::Superseded
         };
         match self.parts.cache.who_loads(id, store_if_news).await {
-            WhoLoads::Loaded(entry) => Ok(Loaded::by(Origin::OtherReplica(began.elapsed()), entry)),
+            WhoLoads::Loaded(entry) => {
+                let waited = LoadedBy::OtherReplica(began.elapsed());
+                Ok(Loaded::without_query(waited, entry))
+            }
             // The lease is held until the caches are filled.
-            WhoLoads::ThisReplica(_lease) => self.query_for_readers(id, is_current).await,
+            WhoLoads::ThisReplica(_lease) => self.query_for_readers(id, is_forgotten).await,
         }
     }
 
@@ -173,9 +194,9 @@ impl TemplateService {
     async fn query_for_readers(
         &self,
         id: TemplateId,
-        is_current: impl Fn() -> bool,
+        is_forgotten: impl Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
-        let loaded = self.query(id, is_current).await?;
+        let loaded = self.query(id, is_forgotten).await?;
         if self.parts.repeats.note(id, &loaded.entry) {
             self.parts.metrics.db_queries_repeated.inc();
         }
@@ -183,10 +204,13 @@ impl TemplateService {
     }
 
     /// Queries the database, and fills the caches with the result if it may be stored.
+    ///
+    /// The flight's `write_back` is not used: it keeps the flight from being forgotten until the write has ended, and
+    /// this one waits for Redis. A load that is forgotten after `is_forgotten` was asked is refused by its version.
     pub(super) async fn query(
         &self,
         id: TemplateId,
-        is_current: impl Fn() -> bool,
+        is_forgotten: impl Fn() -> bool,
     ) -> Result<Loaded, LoadError> {
         let parts = &*self.parts;
         let priority = if parts.copies.may_exist(id) {
@@ -198,7 +222,7 @@ impl TemplateService {
         let state = parts.store.load(id, priority).await?;
         let took = began.elapsed();
         let entry = parts.rules.entry(state, Moment::now(), took);
-        let is_stored = match parts.copies.judge_load(load, is_current()) {
+        let is_stored = match parts.copies.judge_load(load, is_forgotten()) {
             MayStore::Yes => self.fill(id, &entry).await,
             MayStore::TombstoneOnly => {
                 parts.metrics.stale_writes_prevented.inc();
@@ -209,21 +233,23 @@ impl TemplateService {
         Ok(Loaded {
             entry,
             is_stored,
-            origin: Origin::Query(took),
+            by: LoadedBy::OwnQuery(took),
         })
     }
 
     /// Stores an entry, and says whether it is in the cache or in the local copy now.
     async fn fill(&self, id: TemplateId, entry: &Entry) -> bool {
         let parts = &*self.parts;
-        let stored = [
-            parts.copies.store(id, entry),
-            parts.cache.store(id, entry).await,
-        ];
-        if stored.contains(&Stored::Superseded) {
+        let local = parts.copies.store(id, entry);
+        // Redis has the higher version as well, or is being told of it by whoever brought it here.
+        let in_redis = match local {
+            Stored::Superseded => Stored::Superseded,
+            Stored::Yes | Stored::No => parts.cache.store(id, entry).await,
+        };
+        if in_redis == Stored::Superseded {
             parts.metrics.stale_writes_prevented.inc();
         }
-        stored.contains(&Stored::Yes)
+        local == Stored::Yes || in_redis == Stored::Yes
     }
 
     /// The result must not be stored but will be shown: its version is remembered, so that nothing older follows it.

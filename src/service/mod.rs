@@ -1,16 +1,18 @@
 //! [`TemplateService`]: the path of a request for a template.
 //!
 //! Reading ([`read`]):
-//! 0. A near copy, which Redis or the database confirmed less than `NEAR_FOR` ago, is the answer.
-//! 1. Ask the cache. A hit is the answer.
-//! 2. Only if the cache did not answer, or rejects writes: the local copy, while its own TTL lasts.
-//! 3. Load the template ([`load`]): one flight per template at a time, shared by all who ask meanwhile.
-//! 4. If the load failed, was refused, or takes longer than `SOFT_TIMEOUT`: a copy, marked as stale.
+//! 1. The check comes before this: [`crate::http`] has read the id and admitted the request.
+//! 2. Ask the cache. A hit is the answer. Before that a near copy is, which Redis or the database confirmed less than
+//!    `NEAR_FOR` ago.
+//! 3. Only if the cache did not answer, or rejects writes: the local copy, while its own TTL lasts.
+//! 4. Load the template ([`load`]): one flight per template at a time, shared by all who ask meanwhile.
+//! 5. An older copy, marked as stale: the stand-in if the load takes longer than `SOFT_TIMEOUT`, the last-known-good copy
+//!    if the load failed or was refused.
 //!
 //! Writing, and what other writers' changes mean here, is in [`mod@write`]. What may be shown and stored is decided in
 //! [`crate::freshness`].
 //!
-//! With [`Protection::Off`] each caller loads for itself in step 3, and nothing else differs.
+//! With [`Protection::Off`] each caller loads for itself in step 4, and nothing else differs.
 
 mod answer;
 mod load;
@@ -58,7 +60,7 @@ struct Parts {
     early_refresh: Option<f64>,
     request_timeout: Duration,
     soft_timeout: Duration,
-    flight_deadline: Duration,
+    longest_own_load: Duration,
     /// Changes, and loads without a flight: they go on when their callers leave.
     tasks: TaskTracker,
     metrics: Arc<Metrics>,
@@ -101,7 +103,7 @@ impl TemplateService {
                 early_refresh: config.early_refresh,
                 request_timeout: config.request_timeout,
                 soft_timeout: config.soft_timeout,
-                flight_deadline: config.flight_deadline(),
+                longest_own_load: config.longest_own_load(),
                 tasks: TaskTracker::new(),
                 metrics,
                 traces,

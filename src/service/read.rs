@@ -1,11 +1,12 @@
-//! Reading a template: a near copy, the cache, the local copy, a load, a stale copy.
+//! Reading a template: a near copy, the cache, the local copy, a load, an older copy.
 
 use std::time::{Duration, Instant};
 
+use super::loaded::NotLoaded;
 use super::{Answer, Parts, Refusal, TemplateService, Timings};
 use crate::cache::Lookup;
 use crate::freshness::{Entry, Moment, Shows, Stored};
-use crate::outcomes::{Refresh, ShedReason, Source, StaleReason};
+use crate::outcomes::{Refresh, Source, StaleReason};
 use crate::singleflight::{Part, Role};
 use crate::telemetry::traces::{Span, SpanKind, SpanRef, carry, current};
 use crate::template::TemplateId;
@@ -38,7 +39,7 @@ impl TemplateService {
                 took: Duration::ZERO,
                 answered: true,
             };
-            return Ok(self.cached(id, entry, asked, Source::Near));
+            return Ok(self.answer_from_cache(id, entry, asked, Source::Near));
         }
         let Looked { lookup, source } = if self.parts.rules.near_for.is_zero() {
             self.look_up(id, now).await
@@ -52,17 +53,17 @@ impl TemplateService {
             answered: !matches!(lookup, Lookup::Unanswered),
         };
         match lookup {
-            Lookup::Hit(entry) => return Ok(self.cached(id, entry, asked, source)),
+            Lookup::Hit(entry) => return Ok(self.answer_from_cache(id, entry, asked, source)),
             // While Redis rejects writes, a miss proves nothing.
             Lookup::Miss if !cache.rejects_writes() => {}
             Lookup::Miss | Lookup::Unanswered => {
                 if let Some(entry) = copies.answer(id, now) {
-                    return Ok(self.cached(id, entry, asked, Source::Local));
+                    return Ok(self.answer_from_cache(id, entry, asked, Source::Local));
                 }
             }
         }
         // Boxed: most requests are hits, and need no room for a load.
-        Box::pin(self.loaded(id, asked, began)).await
+        Box::pin(self.load_or_stale(id, asked, began)).await
     }
 
     /// Asks the cache. A hit that is superseded is a miss.
@@ -126,8 +127,8 @@ impl TemplateService {
         }
     }
 
-    /// Loads the template, or answers with a copy if that takes too long or fails.
-    async fn loaded(
+    /// Loads the template, or answers with an older copy if that takes too long or fails.
+    async fn load_or_stale(
         &self,
         id: TemplateId,
         asked: Asked,
@@ -143,32 +144,40 @@ impl TemplateService {
             } else {
                 left
             };
-            let waiting_since = Instant::now();
-            let refusal = match self.load(id, asked, limit).await {
+            let refusal: Refusal = match self.load(id, asked, limit).await {
                 Ok(answer) => return Ok(answer),
-                Err(refusal) => refusal,
-            };
-            let is_slow =
-                refusal == Refusal::Shed(ShedReason::Deadline) && waiting_since.elapsed() >= limit;
-            if is_soft && is_slow && limit < left {
-                if let Some(entry) = stand_in() {
-                    return Ok(self.stale(entry, asked, Moment::now(), StaleReason::Slow));
+                Err(NotLoaded::LimitReached) if limit < left => {
+                    if let Some(entry) = stand_in() {
+                        return Ok(self.answer_stale(
+                            entry,
+                            asked,
+                            Moment::now(),
+                            StaleReason::Slow,
+                        ));
+                    }
+                    // It was superseded meanwhile: this caller waits for the load after all.
+                    is_soft = false;
+                    continue;
                 }
-                // It was superseded meanwhile: this caller waits for the load after all.
-                is_soft = false;
-                continue;
-            }
+                Err(reason) => reason.into(),
+            };
             let now = Moment::now();
             let copy = parts.copies.last_known_good(id, now).ok_or(refusal)?;
-            return Ok(self.stale(copy, asked, now, StaleReason::Failed));
+            return Ok(self.answer_stale(copy, asked, now, StaleReason::Failed));
         }
     }
 
     /// A cached answer. One that is about to expire, or has just expired, is loaded again behind it.
-    fn cached(&self, id: TemplateId, entry: Entry, asked: Asked, source: Source) -> Answer {
+    fn answer_from_cache(
+        &self,
+        id: TemplateId,
+        entry: Entry,
+        asked: Asked,
+        source: Source,
+    ) -> Answer {
         if self.parts.rules.shows(&entry, asked.at) != Shows::Fresh {
             self.refresh(id, &entry, Refresh::Stale);
-            return self.stale(entry, asked, asked.at, StaleReason::Revalidating);
+            return self.answer_stale(entry, asked, asked.at, StaleReason::Revalidating);
         }
         let is_due = |beta| entry.is_due_early(asked.at, beta, 1.0 - fastrand::f64());
         if self.parts.early_refresh.is_some_and(is_due) {
@@ -177,7 +186,7 @@ impl TemplateService {
         asked.answer(entry, asked.at, source)
     }
 
-    fn stale(&self, entry: Entry, asked: Asked, now: Moment, reason: StaleReason) -> Answer {
+    fn answer_stale(&self, entry: Entry, asked: Asked, now: Moment, reason: StaleReason) -> Answer {
         self.parts.metrics.stale_responses.of(reason).inc();
         asked.answer(entry, now, Source::Stale)
     }

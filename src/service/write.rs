@@ -1,7 +1,7 @@
 //! Changes of templates: those made through this service, and those that the database tells of.
 //!
-//! Each change is announced in the same order: the flight that may bring an older state is forgotten, the local copy
-//! learns of the change, and then Redis does.
+//! Each change is announced in the same order: the local copy learns of it, the flight that may bring an older state is
+//! forgotten, and then Redis is told. The local copy comes first because it knows whether a notice is news.
 
 use std::sync::Weak;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::{Parts, Refusal, TemplateService};
-use crate::freshness::{Content, Entry, Moment, Noted};
+use crate::freshness::{Entry, Moment, Noted};
 use crate::outcomes::Origin;
 use crate::store::{Change, ChangeError, Condition, Notice};
 use crate::telemetry::traces::{self, SpanKind, carry, within};
@@ -41,13 +41,14 @@ impl TemplateService {
             Ok(Some(state)) => {
                 let took = began.elapsed();
                 let entry = self.parts.rules.entry(state.clone(), Moment::now(), took);
+                self.parts.copies.store(id, &entry);
                 self.announce(id, &entry, Origin::Local).await;
                 Ok(state)
             }
             Ok(None) => {
                 // The writer reads the template next, and the caches may know less of it than the database.
                 self.parts.flights.forget(&id);
-                let _ = self.query(id, || true).await;
+                let _ = self.query(id, || false).await;
                 Err(match change.condition() {
                     Condition::None => ChangeRefusal::NotFound,
                     Condition::Exists | Condition::OneOf(_) => ChangeRefusal::ConditionFailed,
@@ -61,28 +62,21 @@ impl TemplateService {
         }
     }
 
-    /// Tells the caches of a change, so that nothing older is shown or stored from now on.
+    /// Announces a change that the local copy has learnt of, so that nothing older is shown or stored from now on.
     async fn announce(&self, id: TemplateId, entry: &Entry, origin: Origin) {
         self.parts.flights.forget(&id);
-        match entry.content {
-            Content::Template(_) | Content::Absent => {
-                self.parts.copies.store(id, entry);
-            }
-            Content::Tombstone => {
-                self.parts.copies.note(id, entry);
-            }
-        }
         self.parts.cache.announce(id, entry).await;
         self.parts.metrics.invalidations.of(origin).inc();
     }
 
-    /// Tells the caches of a change that may have been made.
+    /// Announces a change that may have been made.
     async fn announce_suspicion(&self, id: TemplateId) {
         let parts = &*self.parts;
+        let tombstone = parts.copies.suspect(id, Moment::now());
         parts.flights.forget(&id);
-        match parts.copies.suspect(id, Moment::now()) {
+        match tombstone {
             Some(tombstone) => parts.cache.announce(id, &tombstone).await,
-            None => parts.cache.forget(id).await,
+            None => parts.cache.delete(id).await,
         }
     }
 

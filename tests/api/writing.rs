@@ -591,7 +591,7 @@ async fn the_script_in_redis_replaces_exactly_what_the_rule_replaces() {
     for held in entries() {
         for new in entries() {
             let id = TemplateId::new(1).unwrap();
-            cache.forget(id).await;
+            cache.delete(id).await;
             assert_eq!(cache.store(id, &held).await, Stored::Yes);
             let expected = match replaces(&held, &new) {
                 true => Stored::Yes,

@@ -43,7 +43,7 @@ pub(super) fn encode(id: TemplateId, entry: &Entry) -> Vec<u8> {
     };
     let Entry {
         version,
-        stored_at,
+        answered_at,
         expires_at,
         cost_micros,
         ..
@@ -53,7 +53,7 @@ pub(super) fn encode(id: TemplateId, entry: &Entry) -> Vec<u8> {
     let written = writeln!(
         bytes,
         "{id} {version} {kind} {} {} {cost_micros}",
-        stored_at.0, expires_at.0
+        answered_at.0, expires_at.0
     );
     debug_assert!(written.is_ok(), "a Vec takes every byte");
     bytes.extend_from_slice(json);
@@ -76,7 +76,7 @@ pub(super) fn decode(id: TemplateId, mut payload: Bytes) -> Option<Entry> {
     let version = number(fields.next()?)?;
     let kind = fields.next()?;
     let mut moment = || number(fields.next()?).map(Moment);
-    let (stored_at, expires_at) = (moment()?, moment()?);
+    let (answered_at, expires_at) = (moment()?, moment()?);
     let cost_micros = number(fields.next()?)?;
     if named != id || fields.next().is_some() {
         return None;
@@ -95,7 +95,7 @@ pub(super) fn decode(id: TemplateId, mut payload: Bytes) -> Option<Entry> {
     Some(Entry {
         version,
         content,
-        stored_at,
+        answered_at,
         expires_at,
         cost_micros,
     })

@@ -188,7 +188,7 @@ impl RedisCache {
     }
 
     /// Removes a template that may have changed to an unknown version.
-    pub(super) async fn forget(&self, id: TemplateId) {
+    pub(super) async fn delete(&self, id: TemplateId) {
         let command = scripts::remove(id);
         if let Err(failure) = self.redis.call(&command).await {
             self.count(Operation::Del, &failure);

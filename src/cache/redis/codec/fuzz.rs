@@ -22,10 +22,10 @@ fn entries() -> impl Strategy<Value = Entry> {
     let version = prop_oneof![-1..3_i64, any::<i64>()];
     let numbers = (version, any::<u64>(), any::<u64>(), any::<u64>());
     (content, numbers).prop_map(
-        |(content, (version, stored_at, expires_at, cost_micros))| Entry {
+        |(content, (version, answered_at, expires_at, cost_micros))| Entry {
             version,
             content,
-            stored_at: Moment(stored_at),
+            answered_at: Moment(answered_at),
             expires_at: Moment(expires_at),
             cost_micros,
         },

@@ -22,12 +22,12 @@ pub mod config {
         pub stale_while_revalidate: Duration,
         pub stale_for: Duration,
         pub near_for: Duration,
-        pub flight_deadline: Duration,
+        pub longest_own_load: Duration,
     }
 
     impl Config {
         pub fn longest_load(&self) -> Duration {
-            self.flight_deadline * 2
+            self.longest_own_load * 2
         }
     }
 }

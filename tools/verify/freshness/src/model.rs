@@ -71,7 +71,7 @@ struct Load {
     id: usize,
     is_flight: bool,
     /// A flight that was not forgotten.
-    is_current: bool,
+    is_forgotten: bool,
     began: LoadBegan,
     began_at: u64,
     sent: u64,
@@ -149,7 +149,7 @@ fn seen(entry: &Entry) -> Seen {
             version: entry.version,
             kind,
         },
-        stored_at: entry.stored_at.0,
+        answered_at: entry.answered_at.0,
         expires_at: entry.expires_at.0,
         cost: entry.cost_micros,
     }
@@ -164,7 +164,7 @@ impl Model {
             stale_while_revalidate: ms(setting.window),
             stale_for: ms(setting.stale_for),
             near_for: ms(setting.near),
-            flight_deadline: ms(setting.flight),
+            longest_own_load: ms(setting.flight),
         });
         let replica = || Replica {
             copies: Copies::new(ENTRIES, rules.clone()),
@@ -422,7 +422,7 @@ impl Model {
 
     fn flight(&self, replica: usize, id: usize) -> Option<usize> {
         let is_it = |load: &Load| {
-            load.replica == replica && load.id == id && load.is_flight && load.is_current
+            load.replica == replica && load.id == id && load.is_flight && !load.is_forgotten
         };
         self.loads.iter().position(is_it)
     }
@@ -484,7 +484,7 @@ impl Model {
             replica,
             id,
             is_flight,
-            is_current: true,
+            is_forgotten: false,
             began,
             began_at,
             sent,
@@ -517,14 +517,15 @@ impl Model {
             is_ahead: false,
         };
         self.watch.comes_from(id, seen(&entry), origin);
-        let is_current = load.is_current || !load.is_flight;
+        let is_forgotten = load.is_forgotten && load.is_flight;
         match self.replicas[replica]
             .copies
-            .judge_load(load.began, is_current)
+            .judge_load(load.began, is_forgotten)
         {
             MayStore::Yes => {
-                self.store(replica, id, &entry)?;
-                self.store_in_cache(replica, id, &entry)?;
+                if self.store(replica, id, &entry)? != Stored::Superseded {
+                    self.store_in_cache(replica, id, &entry)?;
+                }
             }
             MayStore::TombstoneOnly => {
                 let tombstone = self.rules.tombstone(entry.version, now);
@@ -556,7 +557,7 @@ impl Model {
         }
         ensure(
             !by_own_query,
-            "rule 9: a leader's own load does not answer it",
+            "R9: a leader's own load does not answer it",
         )?;
         self.fly(Caller {
             flights: caller.flights + 1,
@@ -595,7 +596,7 @@ impl Model {
 
     fn forget_flight(&mut self, replica: usize, id: usize) {
         if let Some(index) = self.flight(replica, id) {
-            self.loads[index].is_current = false;
+            self.loads[index].is_forgotten = true;
         }
     }
 
@@ -637,6 +638,7 @@ impl Model {
             is_ahead: false,
         };
         self.watch.comes_from(id, seen(&entry), origin);
+        self.store(replica, id, &entry)?;
         self.announce(replica, id, &entry)?;
         self.learns(replica, id, fact.version);
         Ok(())
@@ -648,10 +650,10 @@ impl Model {
     }
 
     fn suspect(&mut self, replica: usize, id: usize) -> Checked {
-        self.forget_flight(replica, id);
         let now = self.now();
-        let copies = &self.replicas[replica].copies;
-        match copies.suspect(template(id), now) {
+        let suspected = self.replicas[replica].copies.suspect(template(id), now);
+        self.forget_flight(replica, id);
+        match suspected {
             Some(tombstone) => {
                 self.watch.suspects(replica, id);
                 self.watch.given(replica, id, &seen(&tombstone));
@@ -666,11 +668,6 @@ impl Model {
 
     fn announce(&mut self, replica: usize, id: usize, entry: &Entry) -> Checked {
         self.forget_flight(replica, id);
-        if entry.content == Content::Tombstone {
-            self.note(replica, id, entry)?;
-        } else {
-            self.store(replica, id, entry)?;
-        }
         self.announce_to_cache(replica, id, entry)
     }
 
@@ -686,7 +683,7 @@ impl Model {
     /// Every template may have changed, or notices may have been lost.
     fn gap(&mut self, replica: usize, all_changed: bool) {
         for load in self.loads.iter_mut().filter(|load| load.replica == replica) {
-            load.is_current = false;
+            load.is_forgotten = true;
         }
         let now = self.now();
         let is_embedded = self.cache() == Cache::Embedded;
@@ -710,8 +707,8 @@ impl Model {
     // The local copy.
 
     fn store(&mut self, replica: usize, id: usize, entry: &Entry) -> Result<Stored, String> {
-        self.watch.stores(replica, id, entry.stored_at.0);
-        self.confirm(replica, id, entry, entry.stored_at)
+        self.watch.stores(replica, id, entry.answered_at.0);
+        self.confirm(replica, id, entry, entry.answered_at)
     }
 
     fn confirm(
@@ -729,13 +726,13 @@ impl Model {
             Stored::Yes => {
                 let kept = copies.learnt_since(template(id), Moment(0));
                 let is_kept = |kept: Entry| {
-                    kept.version == entry.version && kept.stored_at >= entry.stored_at
+                    kept.version == entry.version && kept.answered_at >= entry.answered_at
                 };
                 // None: a gap has begun since, so that the entry answers nothing.
                 self.watch.is_certain(replica, id, entry.version);
                 ensure(
                     kept.is_none_or(is_kept),
-                    "rule 10: the later answer of a version is not kept",
+                    "R10: the later answer of a version is not kept",
                 )?;
             }
             Stored::Superseded => self.watch.refused(replica, id, &seen)?,
@@ -754,11 +751,11 @@ impl Model {
         }
         ensure(
             noted == Noted::News || known >= Some(tombstone.version),
-            "rule 11: a tombstone of an unknown version is no news",
+            "R11: a tombstone of an unknown version is no news",
         )?;
         ensure(
             copies.last_known_good(key, now) == good,
-            "rule 8: a tombstone takes the last-known-good away",
+            "R8: a tombstone takes the last-known-good away",
         )?;
         Ok(noted)
     }
@@ -857,7 +854,7 @@ impl Model {
                 let kept = it.outbox.get(&id).map(|(_, command)| says(command));
                 ensure(
                     kept == Some(most),
-                    "rule 14: the outbox keeps what says less",
+                    "R14: the outbox keeps what says less",
                 )?;
             }
             Err(Failure::Server) => self.reject(replica),

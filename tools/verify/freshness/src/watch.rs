@@ -26,7 +26,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     pub fact: Fact,
-    pub stored_at: u64,
+    pub answered_at: u64,
     pub expires_at: u64,
     pub cost: u64,
 }
@@ -221,11 +221,11 @@ impl Watch {
 
     pub fn comes_from(&mut self, id: usize, seen: Seen, origin: Origin) {
         self.origins
-            .insert((id, seen.fact.version, seen.stored_at, seen.cost), origin);
+            .insert((id, seen.fact.version, seen.answered_at, seen.cost), origin);
     }
 
     fn origin(&self, id: usize, seen: &Seen) -> Result<Origin, String> {
-        let key = (id, seen.fact.version, seen.stored_at, seen.cost);
+        let key = (id, seen.fact.version, seen.answered_at, seen.cost);
         self.origins
             .get(&key)
             .copied()
@@ -301,61 +301,55 @@ impl Watch {
         let holds = if is_template { ttl } else { negative_ttl };
         // A load that takes longer than the TTL brings an entry whose TTL ends with the reply.
         let is_over = |at: u64, more: u64| {
-            !origin.is_ahead && at >= (origin.sent_at + holds).max(seen.stored_at) + more
+            !origin.is_ahead && at >= (origin.sent_at + holds).max(seen.answered_at) + more
         };
 
-        ensure(
-            seen.fact.kind != Kind::Tombstone,
-            "rule 2: a tombstone answers",
-        )?;
+        ensure(seen.fact.kind != Kind::Tombstone, "R2: a tombstone answers")?;
         if how == How::LastKnownGood {
-            ensure(is_template, "rule 8: an absence is the last-known-good")?;
+            ensure(is_template, "R8: an absence is the last-known-good")?;
             return ensure(
                 !is_over(self.now, stale_for),
-                "rule 8: the last-known-good is too old",
+                "R8: the last-known-good is too old",
             );
         }
         if how == How::StandIn {
-            ensure(is_template, "rule 7: an absence stands in")?;
+            ensure(is_template, "R7: an absence stands in")?;
             ensure(
                 !is_over(self.now, stale_for),
-                "rule 7: what stands in is too old",
+                "R7: what stands in is too old",
             )?;
             let is_settled = self.now >= self.unsettled_until[id];
             ensure(
                 !is_settled || seen.fact.version >= self.floors[replica][id],
-                "rule 7: what stands in is not the highest version",
+                "R7: what stands in is not the highest version",
             )?;
             let is_own = origin.replica == Some(replica);
             let since = if is_own { origin.sent } else { origin.answered };
             return ensure(
                 since > self.gaps[replica] || origin.is_ahead,
-                "rule 7: an entry from before a gap stands in",
+                "R7: an entry from before a gap stands in",
             );
         }
         if how == How::Near {
             let (confirmed_at, gap) = self.confirmed[replica][id];
             ensure(
                 at < confirmed_at + self.setting.near && !is_marked,
-                "rule 6: a copy is near for too long",
+                "R6: a copy is near for too long",
             )?;
             ensure(
                 gap == asked.gap,
-                "rule 6: a copy is near that was confirmed before a gap",
+                "R6: a copy is near that was confirmed before a gap",
             )?;
         }
         if self.now >= self.unsettled_until[id] && at >= self.unsettled_until[id] {
             ensure(seen.fact.version >= asked.floor, "a replica goes back")?;
         }
         if is_cached && !is_marked {
-            ensure(
-                !is_over(at, 0),
-                "rule 1: it answers as current after its TTL",
-            )?;
+            ensure(!is_over(at, 0), "R1: it answers as current after its TTL")?;
         }
         if is_cached && is_marked {
-            ensure(is_template, "rule 2: an absence answers late")?;
-            ensure(!is_over(at, window), "rule 2: it answers after its window")?;
+            ensure(is_template, "R2: an absence answers late")?;
+            ensure(!is_over(at, window), "R2: it answers after its window")?;
         }
         if is_cached && let Some((order, version)) = asked.suspicion {
             // Where no version is known, only flights of this replica are known to be older.
@@ -364,7 +358,7 @@ impl Watch {
             let is_older = is_known && seen.fact.version <= version && origin.sent < order;
             ensure(
                 !is_older || origin.is_ahead,
-                "rule 15: a cache answers as if a change had not been made",
+                "R15: a cache answers as if a change had not been made",
             )?;
         }
         if how == How::Copies || how == How::Learnt {
@@ -376,17 +370,17 @@ impl Watch {
             };
             ensure(
                 since > asked.gap,
-                "rule 4 or 12: an entry from before a gap answers",
+                "R4 or R12: an entry from before a gap answers",
             )?;
         }
         if how == How::Redis {
             ensure(
                 origin.answered > asked.redis_gap,
-                "rule 4: Redis answers from before a gap",
+                "R4: Redis answers from before a gap",
             )?;
             ensure(
                 seen.expires_at <= at + ttl,
-                "rule 5: Redis answers for longer than the TTL",
+                "R5: Redis answers for longer than the TTL",
             )?;
         }
         if !is_marked && !origin.is_ahead {
@@ -410,7 +404,7 @@ impl Watch {
     pub fn given(&mut self, replica: usize, id: usize, seen: &Seen) {
         let until = match seen.fact.kind {
             Kind::Tombstone => self.now + self.longest_load(),
-            _ => seen.stored_at + self.setting.ttl + self.longest_load(),
+            _ => seen.answered_at + self.setting.ttl + self.longest_load(),
         };
         let refuses = self
             .refuses
@@ -425,24 +419,24 @@ impl Watch {
     pub fn refused(&self, replica: usize, id: usize, seen: &Seen) -> Checked {
         let refuses = &self.refuses[&(replica, id)];
         let mut higher = refuses.range(seen.fact.version + 1..);
-        let is_due = higher.any(|(_, until)| *until > seen.stored_at);
-        ensure(is_due, "rule 13: an older version is refused for too long")
+        let is_due = higher.any(|(_, until)| *until > seen.answered_at);
+        ensure(is_due, "R13: an older version is refused for too long")
     }
 
     /// Redis has replaced what it held.
     pub fn redis_stores(&mut self, id: usize, held: Option<Seen>, new: &Seen) -> Checked {
         let version = new.fact.version;
         if let Some(held) = held {
-            ensure(held.fact.version <= version, "rule 10: Redis goes back")?;
+            ensure(held.fact.version <= version, "R10: Redis goes back")?;
             let is_less = new.fact.kind == Kind::Tombstone && held.fact.version == version;
-            ensure(!is_less, "rule 11: a tombstone replaces its own version")?;
+            ensure(!is_less, "R11: a tombstone replaces its own version")?;
         }
         if let Some((top, until)) = self.redis_top[id]
             && self.now < until
         {
             ensure(
                 version >= top,
-                "rule 13: Redis forgets a version while older loads are under way",
+                "R13: Redis forgets a version while older loads are under way",
             )?;
         }
         self.redis_top[id] = Some((version, self.now + self.longest_load()));
