@@ -1,4 +1,4 @@
-// The picture: callers as dots, the cache, the local copies, the flights, the permits, the database with its queue.
+// The picture: callers as dots, the cache, the local copies, the shared loads, the permits, the database with its queue.
 //
 // Dots move to where the events of a run have put them. What a dot means is in its shape as well as in its colour.
 
@@ -39,10 +39,6 @@ export class Picture {
     this.#failed = 0;
     this.#clock = 0;
     this.#findCentres();
-  }
-
-  get dots() {
-    return this.#dots.size;
   }
 
   /** Takes the canvas' size and the page's colours as they are now. */
@@ -132,7 +128,7 @@ export class Picture {
     // Whoever is answered within the frame was never in a queue.
     if (!this.#shares) {
       const { permits } = this.#scene ?? {};
-      this.#waiting.forEach((dot, at) => at < atOnce && Object.assign(dot, { to: slot(at), asks: at < permits }));
+      this.#waiting.forEach((dot, at) => at < atOnce && Object.assign(dot, { to: slot(at), asks: queryAt(at, permits) }));
       this.#tokens = [];
       return;
     }
@@ -195,15 +191,19 @@ export class Picture {
   draw(state) {
     const { width, height } = this.#places;
     this.#context.clearRect(0, 0, width, height);
-    this.#drawPlaces(state);
     const groups = {};
     for (const dot of this.#dots.values()) {
       if (dot.since > this.#clock) continue;
-      const look = dot.phase === "coming" ? "asks" : dot.look ?? (dot.asks ? "query" : "wait");
+      const look = dot.phase === "coming" ? "asks" : dot.look ?? dot.asks ?? "wait";
       (groups[look] ??= []).push(dot);
     }
-    for (const [look, dots] of Object.entries(groups)) this.#drawDots(look, dots);
-    this.#drawDots("query", this.#tokens);
+    // What falls passes behind the boxes.
+    const { failed = [], ...others } = groups;
+    this.#drawDots("failed", failed);
+    this.#drawPlaces(state);
+    for (const [look, dots] of Object.entries(others)) this.#drawDots(look, dots);
+    const { permits } = this.#scene ?? {};
+    this.#tokens.forEach((token, at) => this.#drawDots(queryAt(at, permits), [token]));
     // Above the dots, or they could not be read.
     for (const label of this.#labels.splice(0)) this.#write(...label);
   }
@@ -222,9 +222,9 @@ export class Picture {
       const context = image.getContext("2d");
       context.scale(ratio, ratio);
       shape(context, side / 2, side / 2, r);
-      context.strokeStyle = context.fillStyle = this.#colours[look === "asks" ? "quiet" : look];
+      context.strokeStyle = context.fillStyle = this.#colours[{ asks: "quiet", queued: "query" }[look] ?? look];
       context.lineWidth = look === "failed" ? 2 : 1.5;
-      if (look === "wait" || look === "failed") context.stroke();
+      if (look === "wait" || look === "queued" || look === "failed") context.stroke();
       else context.fill();
       this.#marks[look] = { image, side };
     }
@@ -235,24 +235,24 @@ export class Picture {
     const settings = this.#scene?.settings ?? ["", "", ""];
     const hasCopies = !settings[1].endsWith("=0");
     this.#ways();
-    this.#box(cache, "Redis", { cut: state.cacheCut });
+    this.#box(cache, "cache (Redis)", { cut: state.cacheCut });
     this.#box(copies, "local copies", { off: !hasCopies });
-    this.#box(flights, this.#shares && state.flights ? `flights: ${state.flights}` : "flights", { off: !this.#shares, round: true });
+    this.#box(flights, this.#shares && state.flights ? `shared loads: ${state.flights}` : "shared loads", { off: !this.#shares, round: true });
     const { knee = 1, permits: most = 10, query_time_ms: time = 0 } = this.#scene ?? {};
     const running = Math.min(state.atOnce, most);
     const heat = Math.max(0, Math.min(1, (running - knee) / (most - knee)));
     const slow = time * Math.max(1, running / knee);
-    this.#database(database, heat, state.databaseCut, running ? `${Math.round(slow)} ms a query` : "at rest");
+    const gap = this.#places.wide ? "\n" : " ";
+    this.#database(database, heat, state.databaseCut, running ? `${Math.round(slow)} ms a query${gap}(${time} at rest)` : "at rest");
     const context = this.#context;
     context.strokeStyle = this.#colours["edge-strong"];
     context.lineWidth = 1;
     for (const { x, y } of permits) context.strokeRect(x - 7, y - 7, 14, 14);
-    this.#label(`${most} permits`, labels.permits);
+    this.#label(`${most} queries${gap}at once`, labels.permits);
     const queue = Math.max(0, state.atOnce - most);
     this.#label(queue ? `queue: ${queue}` : "queue", labels.queue);
     this.#label("callers", labels.callers);
     this.#label("answers", labels.answers);
-    if (this.#failed) this.#label(`${this.#failed} failed`, labels.failed, this.#colours.failed);
   }
 
   /** Lines from the cache by the flights to the database. */
@@ -266,19 +266,24 @@ export class Picture {
     context.stroke();
   }
 
-  #label(text, place, colour = this.#colours.quiet, halo = this.#colours.surface) {
-    this.#labels.push([text, place, colour, halo]);
+  #label(text, place, colour = this.#colours.quiet, strip = this.#colours.surface) {
+    this.#labels.push([text, place, colour, strip]);
   }
 
-  #write(text, { x, y, align = "center" }, colour, halo) {
+  /** Lines on a clear strip: dots may be under it. */
+  #write(text, { x, y, align = "center" }, colour, strip) {
     const context = this.#context;
-    context.font = `${this.#places.font}px system-ui, sans-serif`;
+    const { font } = this.#places;
+    context.font = `${font}px system-ui, sans-serif`;
     context.textAlign = align;
-    context.lineWidth = 3;
-    context.strokeStyle = halo;
-    context.strokeText(text, x, y);
-    context.fillStyle = colour;
-    context.fillText(text, x, y);
+    text.split("\n").forEach((line, nth) => {
+      const { actualBoundingBoxLeft: left, actualBoundingBoxRight: right } = context.measureText(line);
+      const base = y + nth * font * 1.25;
+      context.fillStyle = strip;
+      context.fillRect(x - left - 4, base - font, left + right + 8, font * 1.3);
+      context.fillStyle = colour;
+      context.fillText(line, x, base);
+    });
   }
 
   #box({ x, y, w, h }, name, { cut = false, off = false, round = false }) {
@@ -338,6 +343,12 @@ const diamond = (context, x, y, r) => {
   context.lineTo(x - half, y);
   context.closePath();
 };
+const triangle = (context, x, y, r) => {
+  context.moveTo(x, y - r * 1.25);
+  context.lineTo(x + r * 1.2, y + r);
+  context.lineTo(x - r * 1.2, y + r);
+  context.closePath();
+};
 const square = (context, x, y, r) => context.rect(x - r, y - r, 2 * r, 2 * r);
 const cross = (context, x, y, r) => {
   context.moveTo(x - r, y - r);
@@ -346,7 +357,17 @@ const cross = (context, x, y, r) => {
   context.lineTo(x - r, y + r);
 };
 
-const SHAPES = { asks: circle, wait: circle, copy: circle, local: circle, query: diamond, stale: square, failed: cross };
+const SHAPES = { asks: circle, wait: circle, copy: circle, local: triangle, query: diamond, queued: diamond, stale: square, failed: cross };
+
+/** How the `at`th query of the database is drawn: it runs or waits. */
+const queryAt = (at, permits) => (at < permits ? "query" : "queued");
+
+/** Where the `at`th failure lies: in rows from below. Those for which there is no room lie upon the first ones. */
+const heapOf = ({ width, height, gap, rows }) => (at) => {
+  const perRow = Math.floor((width - 24) / gap);
+  const place = at % (perRow * rows);
+  return { x: 14 + (place % perRow) * gap, y: height - 9 - Math.floor(place / perRow) * gap };
+};
 
 /** A number from 0 to 1 that belongs to `seed`: the same picture for the same run. */
 function jitter(seed) {
@@ -360,7 +381,6 @@ function wide(width, height) {
   const box = (x, y, w, h) => ({ x: width * x, y: floor * y, w: width * w, h: floor * h });
   const permit = (at) => ({ x: width * 0.79 + (at % 2) * 20, y: floor * 0.24 + Math.floor(at / 2) * 20 });
   const queue = { right: width * 0.765, top: floor * 0.24, rows: 8, gap: 11 };
-  const heap = { gap: 9, perRow: Math.floor((width - 24) / 9) };
   return {
     width, height, wide: true, dot: 3.6, font: 13,
     from: (share) => ({ x: 8, y: floor * (0.1 + 0.36 * share) }),
@@ -374,22 +394,21 @@ function wide(width, height) {
       x: queue.right - Math.floor((at - 10) / queue.rows) * queue.gap,
       y: queue.top + ((at - 10) % queue.rows) * queue.gap,
     },
-    heap: (at) => ({ x: 14 + (at % heap.perRow) * heap.gap, y: height - 10 - Math.floor(at / heap.perRow) * heap.gap }),
+    heap: heapOf({ width, height, gap: 9, rows: 6 }),
     labels: {
       callers: { x: 8, y: floor * 0.06, align: "left" },
       answers: { x: 8, y: floor * 0.58, align: "left" },
       queue: { x: width * 0.765, y: floor * 0.15, align: "right" },
-      permits: { x: width * 0.79 + 10, y: floor * 0.24 + 118 },
-      failed: { x: 8, y: floor + 14, align: "left" },
+      permits: { x: width * 0.79 + 10, y: floor * 0.24 + 112 },
     },
   };
 }
 
 /** The same on a phone: callers above, the database below. */
 function tall(width, height) {
-  const floor = height - 70;
+  const floor = height - 72;
   const box = (x, y, w, h) => ({ x: width * x, y: floor * y, w: width * w, h: floor * h });
-  const permit = (at) => ({ x: width * 0.5 - 90 + at * 20, y: floor * 0.8 });
+  const permit = (at) => ({ x: width * 0.5 - 90 + at * 20, y: floor * 0.77 });
   const perRow = Math.floor((width - 16) / 9);
   return {
     width, height, dot: 2.8, font: 12,
@@ -398,19 +417,18 @@ function tall(width, height) {
     cache: box(0.06, 0.15, 0.4, 0.1),
     copies: box(0.54, 0.15, 0.4, 0.1),
     flights: box(0.06, 0.34, 0.88, 0.23),
-    database: box(0.22, 0.89, 0.56, 0.14),
+    database: box(0.2, 0.86, 0.6, 0.14),
     permits: Array.from({ length: 10 }, (_, at) => permit(at)),
     slot: (at) => at < 10 ? permit(at) : {
       x: width * 0.5 + (((at - 10) % perRow) - (perRow - 1) / 2) * 9,
-      y: floor * 0.75 - Math.floor((at - 10) / perRow) * 9,
+      y: floor * 0.73 - Math.floor((at - 10) / perRow) * 9,
     },
-    heap: (at) => ({ x: 12 + (at % perRow) * 9, y: height - 8 - Math.floor(at / perRow) * 8 }),
+    heap: heapOf({ width, height, gap: 7, rows: 8 }),
     labels: {
       callers: { x: 4, y: floor * 0.075, align: "left" },
       answers: { x: width - 4, y: floor * 0.075, align: "right" },
       queue: { x: width * 0.06, y: floor * 0.62, align: "left" },
       permits: { x: width * 0.94, y: floor * 0.62, align: "right" },
-      failed: { x: 8, y: floor + 32, align: "left" },
     },
   };
 }

@@ -48,7 +48,7 @@ export class Reel {
 export class Playback {
   requests = 0;
   failed = 0;
-  state = { atOnce: 0, queries: 0, flights: 0, cacheCut: false, databaseCut: false };
+  state = { atOnce: 0, asked: 0, flights: 0, cacheCut: false, databaseCut: false };
   #next = 0;
   #nextToSetOut = 0;
   #setOut = 0;
@@ -73,7 +73,7 @@ export class Playback {
     return this.reel.sums !== null && this.#next === this.reel.frames.length;
   }
 
-  #happen({ b = [], e = [], q: [atOnce, queries, flights], x: [cacheCut, databaseCut] }) {
+  #happen({ b = [], e = [], q: [atOnce, asked, flights], x: [cacheCut, databaseCut] }) {
     this.requests += b.length;
     for (let at = 0; at < e.length; at += 2) {
       this.#lastEnded += e[at];
@@ -81,7 +81,7 @@ export class Playback {
       if (look === "failed") this.failed += 1;
       this.picture.end(this.#lastEnded, look);
     }
-    this.state = { atOnce, queries, flights, cacheCut: !!cacheCut, databaseCut: !!databaseCut };
+    this.state = { atOnce, asked, flights, cacheCut: !!cacheCut, databaseCut: !!databaseCut };
   }
 }
 

@@ -32,6 +32,8 @@ export function tellGuide({ open, recorded = false, starts = true }) {
   let ahead = null;
   let playback = null;
   let rested = 0;
+  // The run on the screen has been shown to its end.
+  let over = false;
   let speed = 1;
   let before = null;
 
@@ -68,6 +70,7 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     control = on;
     held = false;
     rested = 0;
+    over = false;
     playback = null;
     report(byId("guide-status"), "busy", "");
     if (next?.at === step && on) reel = next.reel;
@@ -89,14 +92,11 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     } else if (one.scene && !playback) {
       picture.reset(one.scene);
       playback = new Playback(one, picture, (TRAVEL_MS * one.scene.length_ms) / STEP_MS);
-      say(byId("guide-settings"), one.scene.settings.join(" "));
+      say(byId("guide-settings"), `${one.scene.settings.join(" ")}.`);
       say(byId("guide-slower"), `${count(STEP_MS / one.scene.length_ms)} times slower than it happened`);
     }
-    if (one.sums) {
-      finish(one);
-      if (still.matches) showStill();
-      else if (playing && !recorded) fetchAhead();
-    }
+    if (one.sums && still.matches) showStill();
+    else if (one.sums && playing && !recorded) fetchAhead();
   }
 
   function fetchAhead() {
@@ -104,10 +104,22 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     ahead = { at: at + 1, reel: new Reel(order(at + 1, true), open, heard) };
   }
 
-  /** What a run came to stands beside its step from now on. */
-  function finish({ sums: { requests, queries, failed, warm_up_queries: before } }) {
+  /** What the reader has changed in this step, in words; nothing if it is the story's own. */
+  function variant() {
+    if (STEPS[at].control) return control ? "" : STEPS[at].control[1];
+    return BY_HAND.filter(([name]) => !hand[name]).map(([, label, , off]) => `${label}: ${off}`).join(", ");
+  }
+
+  /** The whole run has been shown. What the story's own came to stands beside its step from now on. */
+  function finish() {
+    over = true;
+    const { requests, asked, queries, failed, warm_up_queries: before } = reel.sums;
+    numbers(requests, asked, failed);
+    canvas.setAttribute("aria-label", [`${STEPS[at].title}: ${summary(reel.sums)}`, variant()].filter(Boolean).join(", "));
+    buttons();
+    if (variant()) return;
     const { outcome, button } = steps[at];
-    Object.assign(button.dataset, { requests, queries, failed, before });
+    Object.assign(button.dataset, { requests, asked, queries, failed, before });
     say(outcome, failed ? `${count(failed)} failed` : "none failed");
     outcome.className = `guide-outcome ${failed ? "bad" : "good"}`;
   }
@@ -119,11 +131,8 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     say(byId("guide-words"), (recorded && told) || (control ? words : without));
     const toggle = byId("guide-control");
     toggle.hidden = !has;
-    if (has) {
-      const [label, on, off] = has;
-      toggle.setAttribute("aria-pressed", control);
-      say(toggle, `${label}: ${control ? on : off}`);
-    }
+    if (has) say(toggle, `Try it ${has[control ? 1 : 0]}`);
+    say(byId("guide-variant"), variant());
     byId("guide-hand").hidden = Boolean(has) || recorded;
     byId("guide-more").hidden = Boolean(has) || recorded;
     for (const { show } of hands) show();
@@ -131,17 +140,22 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     buttons();
   }
 
-  function numbers(requests, queries, failed) {
+  function numbers(requests, asked, failed) {
     say(byId("guide-requests"), count(requests));
-    say(byId("guide-queries"), count(queries));
+    say(byId("guide-asked"), count(asked));
     say(byId("guide-failed"), count(failed));
     byId("guide-failed").className = failed ? "bad" : "";
   }
 
+  const isLast = () => at === STEPS.length - 1;
+  /** Nothing moves until the reader goes on. */
+  const waits = () => over && !still.matches && (held || isLast());
+
   function buttons() {
-    say(byId("guide-play"), playing && !still.matches ? "Pause" : "Play");
+    const goesOn = isLast() ? "Again" : "Go on";
+    say(byId("guide-play"), waits() ? goesOn : playing && !still.matches ? "Pause" : "Play");
     byId("guide-back").disabled = at === 0;
-    byId("guide-next").disabled = at === STEPS.length - 1;
+    byId("guide-next").disabled = isLast();
     byId("guide-play").hidden = still.matches && reel !== null && !reel.problem;
   }
 
@@ -149,8 +163,15 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     playing = on;
     if (on && reel === null) go(at);
     else if (on && reel.problem) go(at, control);
-    else if (on && playback?.isOver && (held || at === STEPS.length - 1)) go(held && at < STEPS.length - 1 ? at + 1 : at);
     buttons();
+  }
+
+  function press() {
+    if (!waits()) return play(!playing);
+    playing = true;
+    // Told from its beginning, it is the story's own again.
+    if (isLast()) for (const name of Object.keys(hand)) hand[name] = true;
+    go(isLast() ? 0 : at + 1);
   }
 
   const next = () => at + 1 < STEPS.length && go(at + 1);
@@ -176,9 +197,8 @@ export function tellGuide({ open, recorded = false, starts = true }) {
   function show() {
     picture.draw(playback.state);
     const { requests, failed, state } = playback;
-    if (playback.isOver) numbers(reel.sums.requests, reel.sums.queries, reel.sums.failed);
-    else numbers(requests, state.queries, failed);
-    if (playback.isOver) canvas.setAttribute("aria-label", `${STEPS[at].title}: ${summary(reel.sums)}`);
+    if (!playback.isOver) numbers(requests, state.asked, failed);
+    else if (!over) finish();
   }
 
   /** One moment of the run instead of the run: the telling one, or that at which most requests waited. */
@@ -192,13 +212,11 @@ export function tellGuide({ open, recorded = false, starts = true }) {
       picture.step(16, playback.state);
     }
     picture.draw(playback.state);
-    numbers(reel.sums.requests, reel.sums.queries, reel.sums.failed);
-    canvas.setAttribute("aria-label", `${STEPS[at].title}: ${summary(reel.sums)}`);
+    finish();
     say(byId("guide-slower"), "one moment of the run; the numbers are those of all of it");
-    buttons();
   }
 
-  byId("guide-play").addEventListener("click", () => play(!playing));
+  byId("guide-play").addEventListener("click", press);
   byId("guide-next").addEventListener("click", next);
   byId("guide-back").addEventListener("click", back);
   byId("guide-speed").addEventListener("change", (event) => (speed = Number(event.target.value)));
@@ -213,7 +231,7 @@ export function tellGuide({ open, recorded = false, starts = true }) {
     if (elsewhere || !visible || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select")) return;
     if (event.key === "ArrowRight") next();
     else if (event.key === "ArrowLeft") back();
-    else if (event.key === " " && !event.target.matches("button, a")) play(!playing);
+    else if (event.key === " " && !event.target.matches("button, a")) press();
     else return;
     event.preventDefault();
   });
@@ -239,6 +257,6 @@ export function tellGuide({ open, recorded = false, starts = true }) {
   requestAnimationFrame(frame);
 }
 
-function summary({ requests, queries, failed }) {
-  return `${counted(requests, "request")}, ${counted(queries, "query", "queries")}, ${count(failed)} failed`;
+function summary({ requests, asked, queries, failed }) {
+  return `${counted(requests, "request")}, ${count(asked)} asked the database, ${counted(queries, "query", "queries")} run, ${count(failed)} failed`;
 }

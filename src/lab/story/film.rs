@@ -8,11 +8,14 @@ use crate::fault::Fault;
 use crate::lab::stage::Stage;
 use crate::metrics::labels::Labels as _;
 use crate::outcomes::Source;
+use crate::store::Demand;
 use crate::template::TemplateId;
 
 /// What has happened since the last frame.
 pub(super) struct Film {
     began: Instant,
+    asked_before: u64,
+    sent_before: u64,
     taken: Mutex<Taken>,
 }
 
@@ -35,16 +38,19 @@ pub(super) struct Frame {
     /// Requests that have ended: by how much the number differs from the last one's, then the place of its source.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     e: Vec<i64>,
-    /// Queries that run or wait, queries sent so far, flights under way.
+    /// Queries that run or wait, loads that have asked the database so far, flights under way.
     q: [u64; 3],
     /// Whether the cache and the database are cut off.
     x: [u8; 2],
 }
 
 impl Film {
-    pub(super) fn new() -> Self {
+    /// Begins now: what was asked of the database until now is not in it.
+    pub(super) fn new(demand: &Demand) -> Self {
         Self {
             began: Instant::now(),
+            asked_before: demand.asked(),
+            sent_before: demand.sent(),
             taken: Mutex::default(),
         }
     }
@@ -62,8 +68,18 @@ impl Film {
         self.taken.lock().ended.push((request, source));
     }
 
+    /// Loads that have asked the database, whether or not it took their queries.
+    pub(super) fn asked(&self, demand: &Demand) -> u64 {
+        demand.asked() - self.asked_before
+    }
+
+    /// Queries that the database was sent.
+    pub(super) fn queries(&self, demand: &Demand) -> u64 {
+        demand.sent() - self.sent_before
+    }
+
     /// What has happened since the last frame.
-    pub(super) fn frame(&self, stage: &Stage, queries_before: u64) -> Frame {
+    pub(super) fn frame(&self, stage: &Stage) -> Frame {
         let cut = |fault| u8::from(fault != Fault::None);
         let mut taken = self.taken.lock();
         let begun = std::mem::take(&mut taken.begun);
@@ -79,7 +95,7 @@ impl Film {
             e: ended,
             q: [
                 stage.demand.now() as u64,
-                stage.demand.sent() - queries_before,
+                self.asked(&stage.demand),
                 stage.flights() as u64,
             ],
             x: [

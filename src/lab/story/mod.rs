@@ -32,6 +32,8 @@ pub(super) use scene::StoryOrder;
 #[derive(Debug, Serialize)]
 struct Sums {
     requests: usize,
+    /// Loads that asked the database. It took `queries` of them.
+    asked: u64,
     queries: u64,
     failed: u64,
     sources: Sources,
@@ -99,7 +101,10 @@ async fn play(ground: &Ground, mut scene: Scene, lines: &Lines) -> Result<(), St
     sleep(scene.wait_before()).await;
 
     tell(lines, &Line::Scene(&scene)).await;
-    let (film, tally) = (Arc::new(Film::new()), Arc::new(Tally::default()));
+    let (film, tally) = (
+        Arc::new(Film::new(&stage.demand)),
+        Arc::new(Tally::default()),
+    );
     let mut requests = JoinSet::new();
     let request = || {
         let (stage, film, tally) = (Arc::clone(&stage), Arc::clone(&film), Arc::clone(&tally));
@@ -122,13 +127,14 @@ async fn play(ground: &Ground, mut scene: Scene, lines: &Lines) -> Result<(), St
     };
     tokio::select! {
         answered = happens => answered?,
-        () = watch(&film, &stage, warm_up_queries, lines) => {}
+        () = watch(&film, &stage, lines) => {}
     }
-    tell(lines, &Line::Frame(film.frame(&stage, warm_up_queries))).await;
+    tell(lines, &Line::Frame(film.frame(&stage))).await;
     let summary = tally.summary();
     let sums = Sums {
         requests: summary.requests,
-        queries: stage.demand.sent() - warm_up_queries,
+        asked: film.asked(&stage.demand),
+        queries: film.queries(&stage.demand),
         failed: summary.sources.count(Source::Shed) + summary.sources.count(Source::Error),
         sources: summary.sources,
         warm_up_queries,
@@ -165,11 +171,11 @@ async fn break_things(stage: &Stage, scene: &Scene) {
 }
 
 /// Tells frames for ever.
-async fn watch(film: &Film, stage: &Stage, queries_before: u64, lines: &Lines) {
+async fn watch(film: &Film, stage: &Stage, lines: &Lines) {
     let mut clock = interval(FRAME);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
-        tell(lines, &Line::Frame(film.frame(stage, queries_before))).await;
+        tell(lines, &Line::Frame(film.frame(stage))).await;
     }
 }

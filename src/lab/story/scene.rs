@@ -190,6 +190,11 @@ impl Scene {
         }
     }
 
+    /// Nothing is cut in the last step. Then nothing expires either, so that its picture is calm.
+    fn all_is_well(&self) -> bool {
+        self.step == Step::Everything && self.cache_cut.is_none() && self.database_cut.is_none()
+    }
+
     pub(super) fn length(&self) -> Duration {
         Duration::from_millis(self.length_ms)
     }
@@ -205,19 +210,18 @@ impl Scene {
         let config = Config {
             protection: self.protection,
             local_entries: if self.has_copies { 10_000 } else { 0 },
-            stale_for: if self.has_copies {
-                own.stale_for.max(Duration::from_secs(60))
-            } else {
-                Duration::ZERO
-            },
+            // Without local copies there is nothing that could be stale: one setting differs from step to step.
+            stale_for: own.stale_for.max(Duration::from_secs(60)),
             early_refresh: None,
             fleet_lease: false,
             stale_while_revalidate: Duration::ZERO,
             near_for: Duration::ZERO,
-            cache_ttl: match (self.expires_after, self.keys) {
-                (Some(_), _) => SHORT_TTL,
-                (None, 1) => LONG_TTL,
-                _ => USUAL_TTL,
+            cache_ttl: if self.expires_after.is_some() {
+                SHORT_TTL
+            } else if self.keys == 1 || self.all_is_well() {
+                LONG_TTL
+            } else {
+                USUAL_TTL
             },
             cache_ttl_jitter: 0.0,
             db_delay: QUERY_TIME,
