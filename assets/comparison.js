@@ -107,7 +107,7 @@ function resultTable(run, rows) {
     several && number("Expiries", (row) => count(row.expiries)),
     several && number("Per expiry", (row) => count(row.queries_per_expiry)),
     number("Predicted", (row) => count(row.predicted_queries_per_expiry)),
-    number("At once", (row) => count(row.most_at_once)),
+    number("Running or waiting", (row) => count(row.most_at_once)),
     number("p50", (row) => milliseconds(row.p50_ms)),
     number("p95", (row) => milliseconds(row.p95_ms)),
     number("Max", (row) => milliseconds(row.max_ms)),

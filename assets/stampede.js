@@ -26,6 +26,8 @@ export function showStampede(choices) {
     rate: limits.rate_per_second, ttl: limits.ttl_ms, length: limits.duration_ms,
   });
   buildStrategies(lab.strategies);
+  // Someone else's database gets no more at once than the service is allowed.
+  if (lab.database !== "embedded") byId("limits-lifted").textContent = "all may wait";
   for (const mode of ["sustained", "burst"]) restore(mode === "burst" ? defaults.stampede : defaults.sustained);
 
   byId("stampede-form").addEventListener("input", (event) => {

@@ -42,7 +42,7 @@ pub struct LabCommand {
     /// burst, or sustained: traffic for a while with a short TTL (default burst)
     #[arg(long, value_name = "NAME")]
     pub mode: Option<String>,
-    /// lifted: no limit of queries at once; kept: as the settings say (default lifted)
+    /// lifted: up to 256 queries at once, beyond the service's limit; kept: as the settings say (default lifted)
     #[arg(long, value_name = "NAME")]
     pub limits: Option<String>,
     /// Which, separated by commas: off, load-or-store, mutex, singleflight; sustained has early and stale too
