@@ -181,6 +181,36 @@ async fn the_last_step_is_the_readers() {
     is_content(&browser).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controls_are_seen_on_a_phone_and_no_number_moves_the_words() {
+    let service = Service::start(&[]).await;
+    let browser = visitor(&service.url("/")).await;
+    told(&browser, 1).await;
+    let width = async || {
+        browser
+            .read("document.querySelector('.guide-told').clientWidth")
+            .await
+    };
+    let few = width().await;
+    browser
+        .read("document.querySelector('#guide-requests').textContent = '1,138'")
+        .await;
+    assert_eq!(width().await, few);
+
+    browser.look(360, 740, "light").await;
+    for control in [
+        "#guide-control",
+        "#guide-play",
+        "#guide-next",
+        "#guide-speed",
+    ] {
+        // What is hidden, as the button without motion, ends at 0.
+        let end = format!("document.querySelector('{control}').getBoundingClientRect().bottom");
+        let end = browser.read(&end).await.as_f64().unwrap();
+        assert!(end < 740.0, "{control} ends at {end}");
+    }
+}
+
 /// Every name, contrast and heading that matters to those who do not see the page, or see it badly.
 const ACCESS: &str = include_str!("access.js");
 
