@@ -27,7 +27,7 @@ export function showStampede(choices) {
   });
   buildStrategies(lab.strategies);
   // Someone else's database gets no more at once than the service is allowed.
-  if (lab.database !== "embedded") byId("limits-lifted").textContent = "all may wait";
+  if (lab.database !== "embedded") byId("limits-lifted").textContent = "but all may wait";
   for (const mode of ["sustained", "burst"]) restore(mode === "burst" ? defaults.stampede : defaults.sustained);
 
   byId("stampede-form").addEventListener("input", (event) => {
