@@ -153,6 +153,7 @@ impl TemplateService {
     ) -> Result<Answer, NotLoaded> {
         let service = self.clone();
         let load = self.parts.tasks.spawn(carry(async move {
+            // Without a flight nothing is forgotten. A result that was overtaken is refused by its version (R10).
             timeout(
                 service.parts.longest_own_load,
                 service.query_for_readers(id, || false),

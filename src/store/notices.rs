@@ -40,9 +40,10 @@ const NOTICES: usize = 1024;
 /// The task that hears notices, which ends when this is dropped; and what it hears.
 pub(super) type Listener = (AbortOnDropHandle<()>, Receiver<Notice>);
 
-/// Starts to listen, with `hearing` at 1 during a session, and waits for the first session. If that begins, nothing was missed: nothing has been loaded yet.
+/// Starts to listen, and waits for the first notice, a [`Notice::Gap`], which it drops: nothing has been loaded yet.
 ///
-/// Changes are missed between two sessions, so each begins with a [`Notice::Gap`].
+/// Changes are missed between two sessions. So `session` sends a [`Notice::Gap`] and sets `hearing` to 1 as soon as it can
+/// miss nothing more, and then sends each change until it breaks. Here `hearing` is set to 0, and the next one begins.
 pub(super) async fn listen<S>(
     hearing: IntGauge,
     session: impl Fn(Sender<Notice>, IntGauge) -> S + Send + 'static,
