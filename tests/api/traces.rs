@@ -363,6 +363,10 @@ async fn a_change_shows_its_statement_and_other_replicas_show_its_notice() {
     );
     for service in [&writer, &other] {
         service.until_ready_says(ALL_WELL).await;
+        eventually("changes are heard", async || {
+            service.scrape().await.value("change_listener_up") == 1.0
+        })
+        .await;
     }
     let body = r#"{"name":"New"}"#;
     let answer = change(
