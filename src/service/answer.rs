@@ -37,6 +37,32 @@ pub struct Timings {
     pub database: Option<Duration>,
 }
 
+/// How asking the cache went.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// When the request began.
+    pub(super) at: Moment,
+    pub(super) took: Duration,
+    pub(super) answered: bool,
+}
+
+impl Asked {
+    /// An answer that needed no load.
+    pub(super) fn answer(self, entry: Entry, now: Moment, source: Source) -> Answer {
+        Answer {
+            entry,
+            now,
+            source,
+            cache_answered: self.answered,
+            stored: false,
+            timings: Timings {
+                cache: self.took,
+                ..Timings::default()
+            },
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {

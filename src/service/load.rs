@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tracing::error;
 
+use super::answer::Asked;
 use super::loaded::{Loaded, LoadedBy, NotLoaded};
-use super::read::Asked;
 use super::traced::{self, Wait};
 use super::{Answer, Refusal, TemplateService};
 use crate::cache::WhoLoads;

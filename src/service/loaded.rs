@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::read::Asked;
+use super::answer::Asked;
 use super::{Answer, Refusal, Timings};
 use crate::freshness::{Entry, Moment};
 use crate::outcomes::{ShedReason, Source};

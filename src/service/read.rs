@@ -2,23 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::answer::Asked;
 use super::loaded::NotLoaded;
-use super::{Answer, Parts, Refusal, TemplateService, Timings};
+use super::{Answer, Parts, Refusal, TemplateService};
 use crate::cache::Lookup;
 use crate::freshness::{Entry, Moment, Shows, Stored};
 use crate::outcomes::{Refresh, Source, StaleReason};
 use crate::singleflight::{Part, Role};
 use crate::telemetry::traces::{Span, SpanKind, SpanRef, carry, current};
 use crate::template::TemplateId;
-
-/// How asking the cache went.
-#[derive(Clone, Copy)]
-pub(super) struct Asked {
-    /// When the request began.
-    pub(super) at: Moment,
-    pub(super) took: Duration,
-    pub(super) answered: bool,
-}
 
 /// What the cache, or a near copy in its place, says of a template.
 #[derive(Clone)]
@@ -189,23 +181,6 @@ impl TemplateService {
     fn answer_stale(&self, entry: Entry, asked: Asked, now: Moment, reason: StaleReason) -> Answer {
         self.parts.metrics.stale_responses.of(reason).inc();
         asked.answer(entry, now, Source::Stale)
-    }
-}
-
-impl Asked {
-    /// An answer that needed no load.
-    fn answer(self, entry: Entry, now: Moment, source: Source) -> Answer {
-        Answer {
-            entry,
-            now,
-            source,
-            cache_answered: self.answered,
-            stored: false,
-            timings: Timings {
-                cache: self.took,
-                ..Timings::default()
-            },
-        }
     }
 }
 
