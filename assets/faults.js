@@ -40,7 +40,7 @@ export function showFaults({ cache, limits }) {
   byId("faults-form").addEventListener("submit", (event) => event.preventDefault());
   byId("clear").addEventListener("click", () => send("DELETE"));
   onLive(({ answer }) => answer && live(answer));
-  // Whoever leaves takes the faults along; the service would do the same ten seconds later.
+  // Leaving the page ends the faults; the service would do the same ten seconds later.
   addEventListener("pagehide", () => {
     if (conditions?.mine && !isClear(conditions)) ask("DELETE", "/lab/conditions", undefined, { leaving: true }).catch(() => {});
   });

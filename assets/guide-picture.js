@@ -29,7 +29,7 @@ export class Picture {
     this.#context = canvas.getContext("2d");
   }
 
-  /** Begins anew, for a run of this kind. */
+  /** Clears the picture for a run of this kind. */
   reset(scene) {
     this.#scene = scene;
     this.#dots.clear();
@@ -122,10 +122,10 @@ export class Picture {
     else this.#travel(dot, "gone", this.#places.exit(jitter(dot.id)));
   }
 
-  /** Gives everyone who waits a place: in the database's queue, or around the flight of their key. */
+  /** Gives each waiting caller a place: in the database's queue, or around the load of its template. */
   #queueUp({ atOnce, flights }) {
     const { slot } = this.#places;
-    // Whoever is answered within the frame was never in a queue.
+    // A caller that is answered within the frame was never in a queue.
     if (!this.#shares) {
       const { permits } = this.#scene ?? {};
       this.#waiting.forEach((dot, at) => at < atOnce && Object.assign(dot, { to: slot(at), asks: queryAt(at, permits) }));

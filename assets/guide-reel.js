@@ -33,7 +33,7 @@ export class Reel {
     changed(this);
   }
 
-  /** Nobody looks at it any more: the run ends too. */
+  /** Closes the stream, which ends its run. */
   close() {
     this.gone.abort();
   }

@@ -6,7 +6,7 @@ import { Picture, TRAVEL_MS } from "./guide-picture.js";
 import { Playback, Reel, worstMoment } from "./guide-reel.js";
 import { BY_HAND, STEPS } from "./guide-steps.js";
 
-// How long a step is on the screen, whatever its run took.
+// How long a step is on the screen. Its run may have taken less or more.
 const STEP_MS = 6000;
 const REST_MS = 2500;
 // A picture that was away for a while does not catch up.

@@ -94,7 +94,7 @@ impl Switch {
         }
     }
 
-    /// Completes when connections break: whoever waits for an answer need not wait any longer.
+    /// Completes when connections break, so that calls in flight can stop waiting for their answers.
     pub async fn breaks(&self) {
         let Some(switch) = &self.0 else {
             return pending().await;

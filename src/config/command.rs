@@ -251,7 +251,7 @@ fn log_filter(wanted: Option<String>, access_log: bool) -> String {
             let _ = write!(filter, ",{client}=off");
         }
     }
-    // The access log has a setting of its own, whatever else is wanted.
+    // `ACCESS_LOG` alone turns the access log on and off, also beside a `RUST_LOG`.
     let level = if access_log { "info" } else { "off" };
     let _ = write!(filter, ",{ACCESS_LOG}={level}");
     filter

@@ -1,4 +1,4 @@
-//! What every request gets, whatever its route: an id, a count, a duration, a line of the access log.
+//! What requests to every route get: an id, a count, a duration, a line of the access log.
 //!
 //! A request whose caller hangs up is counted as well, under [`HUNG_UP`], so that requests and answers add up.
 

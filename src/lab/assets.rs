@@ -25,7 +25,7 @@ const FILES: &[(&str, &str, &str)] = files! {
         "strategies.js" "table.js" "trouble.js" "waterfall.js";
 };
 
-/// Nothing from elsewhere, and nobody else's frame around it.
+/// The page loads nothing from another origin, and no other page may frame it.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -19,7 +19,7 @@ pub(super) struct FlightLog {
     landed: Mutex<VecDeque<Landed>>,
 }
 
-/// A service whose flights are looked at, until nobody holds this any more.
+/// A service whose flights are looked at for as long as its `Sight` is held.
 type Watched = (Weak<Sight>, &'static str, TemplateService);
 
 /// For as long as it is held, a service's flights are looked at.
@@ -103,7 +103,7 @@ impl FlightLog {
         sight
     }
 
-    /// Lets go of those services that nobody looks at any more.
+    /// Lets go of the services that are no longer looked at.
     pub(super) fn look_away(&self) {
         self.services
             .lock()

@@ -27,7 +27,7 @@ struct Course {
 enum Step {
     Working,
     Stopping,
-    /// Nobody works at it any more.
+    /// No task works at it any more.
     Over,
 }
 
@@ -132,7 +132,7 @@ impl Run {
         }
     }
 
-    /// Nobody works at it any more. What was stopped stays so.
+    /// Notes that no task works at it any more. A run that was stopped stays so.
     pub(super) fn end(&self, outcome: Result<(), String>) {
         let mut course = self.course.lock();
         match outcome {
@@ -170,7 +170,7 @@ impl Run {
             .await;
     }
 
-    /// Completes when nobody works at it any more.
+    /// Completes when no task works at it any more.
     pub(super) async fn over(&self) {
         let _ = self
             .step

@@ -30,7 +30,7 @@ struct Ending(Arc<Run>);
 
 const MOST_KEPT: usize = 8;
 
-/// Nobody waits for longer.
+/// Longest wait for a run.
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// What is stopped may still say how far it has come.

@@ -67,7 +67,7 @@ impl Stage {
         if let Some(template) = expired {
             cache.delete(template).await;
         }
-        // Whoever performs later would otherwise find the machine warmer, and nobody's dials are what is measured.
+        // The run measures queries and not dials, and a later strategy would find more connections open than an earlier one.
         if !strategy.is_protected() {
             store.connect_ahead().await;
         }

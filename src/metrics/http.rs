@@ -58,7 +58,7 @@ impl HttpMetrics {
         &self.endpoints[(route, method).index()].duration
     }
 
-    /// How many requests of a route were answered with this status, whatever their method.
+    /// How many requests of a route were answered with this status, over all methods.
     pub fn answered(&self, route: Route, status: u16) -> u64 {
         let endpoints = Method::ALL
             .iter()

@@ -8,7 +8,7 @@
 //! │        └─ query                              the database; may its answer be stored? (R12)
 //! │           └─ fill                            the local copy, then Redis (R10)
 //! └─ load_alone                                  with PROTECTION=off: query, and so on
-//! refresh                                        a flight that nobody waits for, behind an answer
+//! refresh                                        a flight behind an answer: no caller waits for it
 //! ```
 //!
 //! A load belongs to no caller: it goes on when its callers leave. It fills Redis and the local copy before its flight
@@ -242,7 +242,7 @@ impl TemplateService {
     async fn fill(&self, id: TemplateId, entry: &Entry) -> bool {
         let parts = &*self.parts;
         let local = parts.copies.store(id, entry);
-        // Redis has the higher version as well, or is being told of it by whoever brought it here.
+        // Redis has the higher version too, or the task that brought that version here is telling Redis of it.
         let in_redis = match local {
             Stored::Superseded => Stored::Superseded,
             Stored::Yes | Stored::No => parts.cache.store(id, entry).await,

@@ -184,7 +184,7 @@ impl TemplateService {
     }
 }
 
-/// Ends the wait for another caller's lookup, with a link to that caller. Who asked the cache itself waited for nobody.
+/// Ends the wait for another caller's lookup, with a link to that caller. The caller that asked the cache itself did not wait.
 fn finish_lookup(wait: Span, part: Option<&Part>) {
     match part {
         Some(part) if part.role == Role::Follower => {

@@ -19,7 +19,7 @@ pub(super) fn begin_load(traces: &Traces, id: TemplateId, loading: &Loading) -> 
     traces.shared(LOAD).map(|load| leave(load, id, loading))
 }
 
-/// Begins the span of a load that nobody waits for.
+/// Begins the span of a refresh: no caller waits for it.
 pub(super) fn begin_refresh(
     traces: &Traces,
     id: TemplateId,
@@ -71,7 +71,7 @@ impl<'a> Wait<'a> {
         })
     }
 
-    /// For the loader: who calls it leads a flight, and waits for nobody else.
+    /// The span for the loader to discard: the caller whose loader is called leads a flight and does not wait.
     pub(super) fn span(&self) -> Option<SpanRef> {
         self.span.as_deref().cloned()
     }

@@ -15,7 +15,6 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Span;
 
 /// Shares loads by key: while one is under way, everyone who asks for its key gets its result.
 ///
@@ -38,7 +37,6 @@ impl<K: Key, V: Shared, E: Shared> Group<K, V, E> {
                 max_callers: u32::MAX,
                 abort_when_abandoned: false,
                 on_landing: None,
-                load_span: None,
             },
             of: PhantomData,
         }
@@ -210,13 +208,6 @@ impl<K: Key, V: Shared, E: Shared> Builder<K, V, E> {
     /// Called once for each flight that has landed, when its callers have been woken. A panic in it is swallowed.
     pub fn on_landing(mut self, hook: impl Fn(&Landing<'_, K>) + Send + Sync + 'static) -> Self {
         self.config.on_landing = Some(Box::new(hook));
-        self
-    }
-
-    /// Opens the span that a load runs in, from its first poll to its last; by default the load runs in its leader's.
-    /// Each caller's [`Part`](super::Part) has it, to link to.
-    pub fn load_span(mut self, span: impl Fn(&K) -> Span + Send + Sync + 'static) -> Self {
-        self.config.load_span = Some(Box::new(span));
         self
     }
 

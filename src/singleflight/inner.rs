@@ -39,11 +39,9 @@ pub(crate) struct Config<K> {
     pub(crate) max_callers: u32,
     pub(crate) abort_when_abandoned: bool,
     pub(crate) on_landing: Option<Box<OnLanding<K>>>,
-    pub(crate) load_span: Option<Box<LoadSpan<K>>>,
 }
 
 type OnLanding<K> = dyn Fn(&Landing<'_, K>) + Send + Sync;
-type LoadSpan<K> = dyn Fn(&K) -> Span + Send + Sync;
 
 /// The shared part of a group.
 pub(crate) struct Inner<K, V, E> {

@@ -6,7 +6,6 @@ use super::stats::Outcome;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Span;
 
 /// Which flight it was: unique within its group, and rising for any one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,8 +38,6 @@ pub struct Part {
     pub generation: Generation,
     /// How long this caller was suspended: zero if the load was ready at its first poll.
     pub waited: Duration,
-    /// The span that the load ran in; none if it was ready at its first poll and the group opens no spans.
-    pub span: Option<Span>,
     /// What the load has left for its callers ([`Loading::leave_note`](super::Loading::leave_note)).
     pub note: Option<Note>,
 }

@@ -49,19 +49,15 @@ pub(crate) fn begin<K: Key, V: Shared, E: Shared>(
 ) -> Option<SharedResult<V, E>> {
     let polling = Polling::of(group.id_of(flight));
     // Out here, so that a load that panicked is not dropped while that panic unwinds.
-    let (mut span, mut load) = (None, None);
+    let mut load = None;
     let polled = catch_unwind(AssertUnwindSafe(|| {
-        if let Some(open) = &group.config.load_span {
-            span = Some(open(&flight.key));
-        }
-        let _entered = span.as_ref().map(Span::enter);
         let waker = waker_ref(flight);
         let mut cx = Context::from_waker(&waker);
         load.insert(Box::pin(loader(flight))).as_mut().poll(&mut cx)
     }));
     let ending = match (polled, load) {
         (Ok(Poll::Pending), Some(load)) => {
-            if make_task(group, flight, load, span) {
+            if make_task(group, flight, load) {
                 return None;
             }
             group.land(flight, &None, false);
@@ -83,7 +79,6 @@ fn make_task<K: Key, V: Shared, E: Shared, Fut>(
     group: &Arc<Inner<K, V, E>>,
     flight: &Arc<GroupFlight<K, V, E>>,
     load: Pin<Box<Fut>>,
-    span: Option<Span>,
 ) -> bool
 where
     Fut: Future<Output = Result<V, E>> + Send + 'static,
@@ -104,7 +99,7 @@ where
         timer: Some(timer),
     };
     let Suspended { rest, .. } = flight.keep_load(|| Suspended {
-        span: span.unwrap_or_else(Span::current),
+        span: Span::current(),
         rest: Box::new(Sleeper::new(runtime, task)),
     });
     if is_late || flight.was_woken() {

@@ -36,7 +36,6 @@ pub(crate) fn part<K: Key, V: Shared, E: Shared>(
         callers: flight.callers(),
         generation: Generation(flight.generation),
         waited,
-        span: flight.suspended.get().map(|load| load.span.clone()),
         note: flight.note().cloned(),
     }
 }

@@ -180,7 +180,7 @@ async fn a_cold_replica_repeats_no_query_and_a_stampede_does() {
     assert_eq!(scrape.value("db_queries_repeated_total"), queries - 1.0);
 }
 
-/// Whoever tries again with the wrong version makes queries, and no stampede.
+/// A writer that tries again and again with the wrong version makes queries, but no stampede.
 #[tokio::test]
 async fn writes_that_are_refused_repeat_no_query() {
     let service = Service::start(&[("ADMIN_TOKEN", TOKEN), ("DB_DELAY", "0ms")]).await;

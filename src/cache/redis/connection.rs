@@ -63,7 +63,7 @@ pub(super) fn begin_span(caller: &SpanRef, command: &Cmd) -> Span {
         Some(Arg::Simple(b"GET")) => "GET",
         Some(Arg::Simple(b"MGET")) => "MGET",
         Some(Arg::Simple(b"EVAL")) => "EVAL",
-        Some(Arg::Simple(b"DEL" | b"UNLINK")) => "DEL",
+        Some(Arg::Simple(b"DEL")) => "DEL",
         _ => "command",
     };
     caller.ask(name, "redis", name)

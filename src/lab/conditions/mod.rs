@@ -46,7 +46,7 @@ pub(super) struct View {
     clears_in_ms: Option<f64>,
 }
 
-/// Conditions last no longer than this, whatever their page does.
+/// Longest that conditions last, also while their page stays open.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// A page that was not heard of for so long has gone away.

@@ -118,7 +118,7 @@ fn peak(measured: Figure, load: Load, off: bool, jitter: f64) -> Figure {
     let is_too_fast = keys > capacity * spread;
     match (off, is_too_fast) {
         (true, true) => measured.about(limit),
-        // Who waits brings more who ask for the same key: how far that goes is chance.
+        // The longer a query waits, the more callers miss the same key meanwhile: chance decides how many.
         (true, false) => measured,
         // A key is noticed when it is asked for.
         (false, true) => measured.about(keys - capacity * (spread + keys / rate)),

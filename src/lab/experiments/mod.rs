@@ -1,7 +1,7 @@
 //! Experiments: what people argue about, each with a prediction and a measurement.
 //!
-//! Each case runs on an embedded database and an embedded cache of its own, whatever the service has, so that predictions
-//! hold everywhere and nobody's data is touched. The cases of one experiment run side by side. Only [`replicas`] needs what
+//! Each case runs on an embedded database and an embedded cache of its own, also if the service has other ones. So the
+//! predictions hold everywhere, and the service's data is not touched. The cases of one experiment run side by side. Only [`replicas`] needs what
 //! the service has, because a Redis is what it is about.
 
 mod bench;

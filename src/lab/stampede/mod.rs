@@ -24,7 +24,7 @@ pub(super) use result::Verdict;
 use result::{Performance, StampedeResult};
 use settings::config;
 
-/// Longer than any run: nobody is refused who can wait.
+/// Longer than any run, so that no load is refused for having waited.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Begins the comparison, unless it is too large or another run is under way.

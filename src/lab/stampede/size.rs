@@ -29,7 +29,7 @@ impl StampedePlan {
     /// How many ask before the first answer is there, if every miss is a query.
     pub(super) fn predicted_queries(&self) -> f64 {
         let at_once = match self.load {
-            // Who comes after an answer that takes no time finds it.
+            // A request after an answer that takes no time finds it in the cache.
             _ if self.query_time_ms == 0 => 1.0,
             Load::Burst { spread_ms: 0, .. } => self.requests(),
             _ => stampede_size(self.arrivals_per_query(), self.knee as f64),

@@ -44,18 +44,22 @@ pub(in crate::lab) async fn page(
             reels.push(format!("\"{name}\": {reel}"));
         }
     }
+    // What stands in a script must not end it.
+    around(&format!("{{\n{}\n}}", reels.join(",\n")).replace('<', "\\u003c"))
+}
+
+/// The page with these recorded runs.
+fn around(reels: &str) -> Result<String, String> {
     let (_, rest) = split(assets::PAGE, "<!-- story -->")?;
     let (story, _) = split(rest, "<!-- end of story -->")?;
     let mut page = FRAME.to_owned();
-    // What stands in a script must not end it.
-    let reels = format!("{{\n{}\n}}", reels.join(",\n")).replace('<', "\\u003c");
     for (place, text) in [
-        ("{{styles}}", together(&STYLES)?),
-        ("{{story}}", story.to_owned()),
-        ("{{scripts}}", scripts()?),
+        ("{{styles}}", together(&STYLES)?.as_str()),
+        ("{{story}}", story),
+        ("{{scripts}}", scripts()?.as_str()),
         ("{{reels}}", reels),
     ] {
-        page = page.replacen(place, &text, 1);
+        page = page.replacen(place, text, 1);
     }
     Ok(page)
 }
@@ -122,4 +126,23 @@ fn scripts() -> Result<String, String> {
     let lines = text.lines().filter(|line| !line.starts_with("import "));
     let lines = lines.map(|line| line.strip_prefix("export ").unwrap_or(line));
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_among_the_docs_is_the_one_that_would_be_written_now() {
+        let page = include_str!("../../../docs/stampede.html");
+        let (before, after) = FRAME.split_once("{{reels}}").unwrap();
+        let opening = before.lines().last().unwrap();
+        let closing = after.lines().next().unwrap();
+        let (_, rest) = page.split_once(opening).unwrap();
+        let (reels, _) = rest.split_once(closing).unwrap();
+        assert!(
+            around(reels).unwrap() == page,
+            "record it again: stampede lab --page docs/stampede.html"
+        );
+    }
 }

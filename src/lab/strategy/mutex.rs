@@ -32,7 +32,7 @@ impl MutexPerKey {
         }
         let key = Arc::clone(self.keys.lock().entry(id).or_default());
         let _turn = key.lock().await;
-        // The second look: whoever had the mutex before has probably stored it.
+        // The second look: the caller that had the mutex before has probably stored it.
         if let Lookup::Hit(entry) = self.look(id).await {
             return Ok((Source::Shared, entry.content));
         }

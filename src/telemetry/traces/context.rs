@@ -9,7 +9,7 @@ use opentelemetry::{SpanId, TraceId};
 pub struct Sampler {
     /// Whether a caller's decision counts, where there is one.
     by_parent: bool,
-    /// Of the others, those whose trace ids have lower last 63 bits than this.
+    /// Of the others, those whose trace ids are lower than this in bits 1 to 63.
     below: u64,
 }
 

@@ -3,7 +3,6 @@
 //! Nothing waits for the collector: a span is put into a bounded queue, or dropped and counted if that is full. One task
 //! sends what has queued, batch after batch. A batch that the collector does not take in time is dropped and counted.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry::KeyValue;
-use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use opentelemetry::propagation::Injector as _;
+use opentelemetry_http::{HeaderInjector, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
@@ -54,15 +54,13 @@ pub fn start(settings: &Otel, metrics: &Arc<Metrics>) -> (Traces, Option<Exporte
     let Some(endpoint) = endpoint(settings) else {
         return (Traces::default(), None);
     };
-    let headers = settings.otel_exporter_otlp_headers.as_ref();
-    let headers = pairs(headers.map_or("", Secret::expose));
+    let headers = settings.otel_exporter_otlp_headers.clone();
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Collector::new())
+        .with_http_client(Collector::new(headers))
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(endpoint)
         .with_timeout(EXPORT_TIMEOUT)
-        .with_headers(headers.collect::<HashMap<_, _>>())
         .build();
     let mut exporter = match exporter {
         Ok(exporter) => exporter,
@@ -230,11 +228,18 @@ async fn fill(batch: &mut Vec<SpanData>, spans: &mut mpsc::Receiver<SpanData>) {
 
 /// The way to the collector.
 #[derive(Debug)]
-struct Collector(Client<HttpConnector, Full<Bytes>>);
+struct Collector {
+    client: Client<HttpConnector, Full<Bytes>>,
+    /// Added last: the exporter reads the environment by itself, and a flag counts more.
+    headers: Option<Secret>,
+}
 
 impl Collector {
-    fn new() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
+    fn new(headers: Option<Secret>) -> Self {
+        Self {
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            headers,
+        }
     }
 }
 
@@ -248,7 +253,12 @@ impl HttpClient for Collector {
         Self: 'sent,
     {
         Box::pin(async move {
-            let answer = self.0.request(request.map(Full::new)).await?;
+            let mut request = request.map(Full::new);
+            let headers = self.headers.as_ref().map_or("", Secret::expose);
+            for (name, value) in pairs(headers) {
+                HeaderInjector(request.headers_mut()).set(&name, value);
+            }
+            let answer = self.client.request(request).await?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await?;
             Ok(Response::from_parts(head, body.to_bytes()))

@@ -1,14 +1,13 @@
 //! [`Traces`]: spans of requests, loads, queries and commands, in OpenTelemetry's model.
 //!
-//! A span begins where its work is done, as a child of the [`current`] one. That is a task-local, so that caches and
-//! stores need no parameter for it; without a sampled request it is not set, and nothing is made. [`context`] continues
-//! the caller's trace and decides whether it is sampled, [`export`] sends what has ended, and
-//! [`recorder`] keeps it for the lab.
+//! A [`span`] begins where its work is done, as a child of the [`current`] one. That is a task-local, so that caches and
+//! stores need no parameter for it. Only sampled requests and held loads set it. [`context`] continues the caller's trace
+//! and decides whether it is sampled, [`export`] sends the spans that have ended, and [`recorder`] keeps them for the lab.
 //!
 //! Types and wire format are OpenTelemetry's. Neither its tracer nor `tracing-opentelemetry` is used, for three reasons:
 //!
 //! - Both build a span before they decide that it is not sampled. Here an unsampled request costs a look at one header,
-//!   2 % of a Redis hit (`unsampled` of `bench/gate`).
+//!   2 to 3 % of a Redis hit (`unsampled` of `tools/bench/gate`).
 //! - A load without a sampled leader must be there for a sampled follower to link to. It is *held*: kept until it ends,
 //!   and exported only if a sampled span has linked to it. Both of them decide when a span begins.
 //! - A span of `tracing` exists only if the log's filter lets it. No link may depend on `RUST_LOG`.
@@ -16,25 +15,21 @@
 mod context;
 mod export;
 mod recorder;
+mod span;
 
-use std::any::Any;
-use std::borrow::Cow;
-use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::Either;
-use opentelemetry::trace::{Link, SpanContext, Status, TraceFlags, TraceState};
-use opentelemetry::{InstrumentationScope, KeyValue, SpanId, Value};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use opentelemetry_sdk::trace::SpanData;
 use parking_lot::Mutex;
-use tracing::Instrument as _;
 
 pub use context::Sampler;
-use context::{Parent, new_span_id, new_trace_id};
+use context::{Parent, new_trace_id};
 pub use export::{Exporter, start};
 pub use opentelemetry::trace::SpanKind;
 pub use recorder::{Recorded, Recorder};
+use span::Identity;
+pub use span::{Span, SpanRef};
 
 /// Where spans go that have ended.
 pub trait Sink: Send + Sync {
@@ -78,15 +73,11 @@ impl Traces {
         let trace_id = tracer.sampler.admit(parent.as_ref())?;
         let state = parent.and_then(|_| tracestate().parse().ok());
         let state = state.unwrap_or_default();
-        let identity = Identity {
-            context: SpanContext::new(trace_id, new_span_id(), TraceFlags::SAMPLED, false, state),
-            parent_is_remote: parent.is_some(),
-            parent: parent.map_or(SpanId::INVALID, |parent| parent.span_id),
-        };
+        let identity = Identity::of_request(trace_id, parent.map(|parent| parent.span_id), state);
         Some(tracer.begin(identity, name, SpanKind::Server))
     }
 
-    /// A span that nobody asked for, if it is sampled: the first of a trace.
+    /// The first span of a trace that no request began, if it is sampled.
     pub fn root(&self, name: &'static str, kind: SpanKind) -> Option<Span> {
         let tracer = self.0.as_ref()?;
         let trace_id = tracer.sampler.admit(None)?;
@@ -116,7 +107,7 @@ impl Traces {
 
 impl Tracer {
     fn begin(&self, identity: Identity, name: &'static str, kind: SpanKind) -> Span {
-        Span::begin(identity, name.into(), kind, Arc::clone(&self.sink))
+        Span::begin(identity, name, kind, Arc::clone(&self.sink))
     }
 
     fn held(&self, name: &'static str) -> Span {
@@ -125,7 +116,7 @@ impl Tracer {
             sink: Arc::clone(&self.sink),
         });
         let identity = Identity::root(new_trace_id());
-        Span::begin(identity, name.into(), SpanKind::Internal, held)
+        Span::begin(identity, name, SpanKind::Internal, held)
     }
 }
 
@@ -156,234 +147,6 @@ impl Sink for Held {
     }
 }
 
-/// Which span it is, and whose child.
-struct Identity {
-    context: SpanContext,
-    parent: SpanId,
-    parent_is_remote: bool,
-}
-
-impl Identity {
-    fn root(trace_id: opentelemetry::TraceId) -> Self {
-        let state = TraceState::default();
-        let span_id = new_span_id();
-        Self {
-            context: SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, false, state),
-            parent: SpanId::INVALID,
-            parent_is_remote: false,
-        }
-    }
-
-    fn child_of(parent: &SpanContext) -> Self {
-        let (trace_id, state) = (parent.trace_id(), parent.trace_state().clone());
-        let span_id = new_span_id();
-        Self {
-            context: SpanContext::new(trace_id, span_id, TraceFlags::SAMPLED, false, state),
-            parent: parent.span_id(),
-            parent_is_remote: false,
-        }
-    }
-}
-
-/// A span that its work holds. Dropped before [`Span::finish`], it ends as cancelled.
-pub struct Span {
-    open: SpanRef,
-    is_shared: bool,
-}
-
-/// A span that others know of: to be a parent, to be linked to, to be told more.
-#[derive(Clone)]
-pub struct SpanRef(Arc<Open>);
-
-struct Open {
-    identity: Identity,
-    name: Cow<'static, str>,
-    kind: SpanKind,
-    began: SystemTime,
-    clock: Instant,
-    /// None once it has ended.
-    told: Mutex<Option<Told>>,
-    sink: Arc<dyn Sink>,
-}
-
-/// What is known of a span besides its name and its times.
-#[derive(Default)]
-struct Told {
-    attributes: Vec<KeyValue>,
-    links: Vec<Link>,
-    status: Status,
-}
-
-impl Span {
-    fn begin(
-        identity: Identity,
-        name: Cow<'static, str>,
-        kind: SpanKind,
-        sink: Arc<dyn Sink>,
-    ) -> Self {
-        let open = Open {
-            identity,
-            name,
-            kind,
-            began: SystemTime::now(),
-            clock: Instant::now(),
-            told: Mutex::new(Some(Told::default())),
-            sink,
-        };
-        Self {
-            open: SpanRef(Arc::new(open)),
-            is_shared: false,
-        }
-    }
-
-    /// Ends it.
-    pub fn finish(self) {
-        self.end();
-    }
-
-    /// Leaves it to those who know of it to end it.
-    pub fn share(mut self) -> SpanRef {
-        self.is_shared = true;
-        self.open.clone()
-    }
-}
-
-impl Deref for Span {
-    type Target = SpanRef;
-
-    fn deref(&self) -> &SpanRef {
-        &self.open
-    }
-}
-
-impl Drop for Span {
-    fn drop(&mut self) {
-        if !self.is_shared {
-            self.fail("cancelled");
-            self.end();
-        }
-    }
-}
-
-impl SpanRef {
-    /// Begins a span of a part of this one's work.
-    pub fn child(&self, name: impl Into<Cow<'static, str>>, kind: SpanKind) -> Span {
-        let identity = Identity::child_of(self.context());
-        Span::begin(identity, name.into(), kind, Arc::clone(&self.0.sink))
-    }
-
-    /// Begins a span of asking a database or a cache for something.
-    pub fn ask(
-        &self,
-        name: impl Into<Cow<'static, str>>,
-        system: &'static str,
-        operation: &'static str,
-    ) -> Span {
-        let span = self.child(name, SpanKind::Client);
-        span.set("db.system.name", system);
-        span.set("db.operation.name", operation);
-        span
-    }
-
-    /// Begins the first span of a trace, of work that this one has caused and does not wait for.
-    pub fn consequence(&self, name: &'static str, kind: SpanKind) -> Span {
-        let (sink, identity) = (Arc::clone(&self.0.sink), Identity::root(new_trace_id()));
-        let span = Span::begin(identity, name.into(), kind, sink);
-        span.link_to(self);
-        span
-    }
-
-    /// Links to another span, which is exported then even if it was held, as far as this one is.
-    pub fn link_to(&self, other: &Self) {
-        self.tell(|told| {
-            if self.0.sink.is_wanted() {
-                other.0.sink.want();
-            }
-            let link = Link::new(other.context().clone(), Vec::new(), 0);
-            told.links.push(link);
-        });
-    }
-
-    /// Adds an attribute.
-    pub fn set(&self, name: &'static str, value: impl Into<Value>) {
-        self.tell(|told| told.attributes.push(KeyValue::new(name, value)));
-    }
-
-    /// Its work has failed, for a reason of a few.
-    pub fn fail(&self, reason: &'static str) {
-        self.tell(|told| {
-            told.attributes.push(KeyValue::new("error.type", reason));
-            told.status = Status::error("");
-        });
-    }
-
-    fn tell(&self, tell: impl FnOnce(&mut Told)) {
-        self.0.told.lock().as_mut().map(tell);
-    }
-
-    /// Ends it now, unless it has ended.
-    pub fn end(&self) {
-        self.end_after(self.0.clock.elapsed());
-    }
-
-    /// Ends it so long after its beginning, unless it has ended.
-    pub fn end_after(&self, took: Duration) {
-        let Some(told) = self.0.told.lock().take() else {
-            return;
-        };
-        let Open { identity, .. } = &*self.0;
-        let mut links = SpanLinks::default();
-        links.links = told.links;
-        self.0.sink.take(SpanData {
-            span_context: identity.context.clone(),
-            parent_span_id: identity.parent,
-            parent_span_is_remote: identity.parent_is_remote,
-            span_kind: self.0.kind.clone(),
-            name: self.0.name.clone(),
-            start_time: self.0.began,
-            end_time: self.0.began + took,
-            attributes: told.attributes,
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links,
-            status: told.status,
-            instrumentation_scope: InstrumentationScope::default(),
-        });
-    }
-
-    /// Its work turned out to be none: it is not exported.
-    pub fn discard(&self) {
-        self.0.told.lock().take();
-    }
-
-    fn context(&self) -> &SpanContext {
-        &self.0.identity.context
-    }
-
-    /// As the header of that name says it.
-    pub fn traceparent(&self) -> String {
-        let (trace_id, span_id) = (self.context().trace_id(), self.context().span_id());
-        format!("00-{trace_id}-{span_id}-01")
-    }
-
-    /// Runs work in which this is the current span, and whose log lines carry its ids.
-    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
-        let (trace_id, span_id) = (self.context().trace_id(), self.context().span_id());
-        let logged = tracing::error_span!("trace", %trace_id, %span_id);
-        CURRENT.scope(self.clone(), work).instrument(logged)
-    }
-
-    /// In a form in which a group can hand it to its callers.
-    pub fn to_note(&self) -> Arc<dyn Any + Send + Sync> {
-        Arc::<Open>::clone(&self.0)
-    }
-
-    /// What [`SpanRef::to_note`] made.
-    pub fn of_note(note: &Arc<dyn Any + Send + Sync>) -> Option<Self> {
-        Arc::clone(note).downcast().ok().map(Self)
-    }
-}
-
 tokio::task_local! {
     static CURRENT: SpanRef;
 }
@@ -411,11 +174,7 @@ pub fn within<F: Future>(
 }
 
 /// Begins a span of asking a database or a cache for something, if the caller is traced.
-pub fn ask(
-    name: impl Into<Cow<'static, str>>,
-    system: &'static str,
-    operation: &'static str,
-) -> Option<Span> {
+pub fn ask(name: &'static str, system: &'static str, operation: &'static str) -> Option<Span> {
     current().map(|caller| caller.ask(name, system, operation))
 }
 

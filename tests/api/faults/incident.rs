@@ -20,7 +20,7 @@ const SLOW_QUERIES_OF_MYSQL: &str = "RENAME TABLE templates TO stored;
 /// A server with few sessions, whose queries take their time once they are told to.
 enum Small {
     Postgres(Postgres),
-    /// With a session of the test's own, which finds room whatever the service has taken.
+    /// With a session of the test's own, opened before the service can take all the room.
     MySql(MySql, MySqlConnection),
 }
 

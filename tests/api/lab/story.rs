@@ -264,7 +264,7 @@ async fn a_run_ends_a_story_and_a_story_waits_for_a_run() {
     let service = embedded().await;
     let page = Page::of(&service);
     let story = async || page.post("/lab/story", json!({"step": "expiry"})).await;
-    // The story's answer is read to its end, whatever ends it.
+    // The story's answer is read until it ends.
     let (told, run) = tokio::join!(story(), async {
         eventually("the story is under way", async || {
             service.scrape().await.sum("template_responses_total") > 10.0

@@ -15,8 +15,6 @@ use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use testkit::eventually;
-
 /// Takes spans until it is dropped.
 pub(super) struct Collector {
     port: u16,
@@ -115,12 +113,6 @@ impl Collector {
         let received = self.received.lock().expect("what was received");
         let value = received.headers.get(name)?;
         Some(value.to_str().expect("a header in ASCII").to_owned())
-    }
-
-    /// Waits until so many of this name have come.
-    pub(super) async fn until(&self, name: &str, count: usize) {
-        let what = format!("{count} spans {name} have come");
-        eventually(&what, async || self.named(name).len() == count).await;
     }
 }
 

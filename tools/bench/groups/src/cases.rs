@@ -50,7 +50,7 @@ enum Wait {
     Timer,
 }
 
-/// Two threads, and a timer that comes and goes, as in every server: without one, nobody would look at the clock.
+/// Two threads, and a timer that is set again and again, as in every server: without one the runtime never looks at the clock.
 fn runtime() -> Runtime {
     let mut builder = Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build().unwrap();

@@ -97,7 +97,7 @@ impl Ledger {
         line.map_or(Verdict::Unknown, |line| count.verdict(line.allowed))
     }
 
-    /// Allows what was counted. Whoever allows more writes the reason behind it.
+    /// Allows what was counted. A line that allows more than before needs its reason behind it.
     pub(crate) fn write(&mut self, case: &str, count: Count) {
         match self.lines.iter_mut().find(|line| line.case == case) {
             Some(line) => line.allowed = count,
